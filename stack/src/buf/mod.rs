@@ -1,0 +1,3 @@
+//! Bytes on their way: rings, sets of ranges, and frames.
+
+pub mod frame;

@@ -1,0 +1,57 @@
+//! Devices: where frames come from and go to.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::buf::frame::{RxFrame, TxFrame};
+use crate::time::Instant;
+
+/// Something that carries frames: a TAP, a raw socket, a wire in memory.
+///
+/// No method blocks. The time is an argument, because some devices (impairments, simulated wires) hold frames for later.
+pub trait Device: Send {
+    /// What the device can do. Constant while it lives.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Lends the next received frame; `None` if nothing is waiting.
+    ///
+    /// # Errors
+    /// The device is gone or broken; an interrupted or empty read is no error.
+    fn recv(&mut self, now: Instant) -> io::Result<Option<RxFrame<'_>>>;
+
+    /// Sends one frame, whole or not at all.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the device is full: the frame is lost, as on any full queue, and the caller counts it.
+    fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()>;
+
+    /// What to wait on for frames; `None` for a device without the kernel.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// When the device wants `recv` called although nothing arrived from outside.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+    fn recv(&mut self, now: Instant) -> io::Result<Option<RxFrame<'_>>> {
+        (**self).recv(now)
+    }
+    fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
+        (**self).send(now, frame)
+    }
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        (**self).as_fd()
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+}
+
+pub use crate::buf::frame::{Capabilities, Medium};

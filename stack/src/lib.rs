@@ -1,0 +1,8 @@
+//! ustack: a TCP/UDP/IP stack in user space that explains itself.
+
+pub mod buf;
+pub mod device;
+pub mod rng;
+pub mod time;
+pub mod why;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The command line of ustack.
+
+fn main() {}
