@@ -67,12 +67,6 @@ impl BuildHasher for KeyedHash {
     fn build_hasher(&self) -> SipHasher13 {
         SipHasher13::new_with_keys(self.key[0], self.key[1])
     }
-
-    fn hash_one<T: Hash>(&self, value: T) -> u64 {
-        let mut hasher = self.build_hasher();
-        value.hash(&mut hasher);
-        hasher.finish()
-    }
 }
 
 /// A hash map under a keyed hash. Its order is no one's business: it is looked up, never iterated.

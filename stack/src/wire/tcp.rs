@@ -90,10 +90,8 @@ pub struct SackBlocks {
 
 impl SackBlocks {
     /// No block.
-    pub const EMPTY: Self = Self {
-        blocks: [SackBlock { start: SeqNum::new(0), end: SeqNum::new(0) }; 4],
-        len: 0,
-    };
+    pub const EMPTY: Self =
+        Self { blocks: [SackBlock { start: SeqNum::new(0), end: SeqNum::new(0) }; 4], len: 0 };
 
     /// Adds a block; false if there is no room.
     pub fn push(&mut self, block: SackBlock) -> bool {
@@ -122,4 +120,3 @@ impl core::fmt::Debug for SackBlocks {
 
 /// Bytes of a TCP header with all options: the most there can be.
 pub const MAX_HEADER_LEN: usize = 60;
-
