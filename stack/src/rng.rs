@@ -2,7 +2,7 @@
 //!
 //! The seed comes from the configuration, so two runs from one seed make the same choices.
 
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::{BuildHasher, Hash};
 use rand_core::Rng as _;
 use rand_pcg::Pcg64;
 use siphasher::sip::SipHasher13;
