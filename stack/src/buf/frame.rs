@@ -142,3 +142,7 @@ pub enum Medium {
     /// The IP header itself.
     Ip,
 }
+
+/// Which interface of a stack, in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InterfaceId(pub u32);
