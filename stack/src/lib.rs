@@ -2,6 +2,7 @@
 
 pub mod buf;
 pub mod device;
+pub mod ip;
 pub mod rng;
 pub mod time;
 pub mod why;

@@ -1,0 +1,6 @@
+//! The Internet Protocol, both versions: what is taken in, where it goes, how large it may be, and what is said when
+//! it cannot go on.
+
+pub mod pmtu;
+pub mod rate_limit;
+pub mod route;
