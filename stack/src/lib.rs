@@ -4,6 +4,7 @@ pub mod buf;
 pub mod device;
 pub mod ip;
 pub mod rng;
+pub mod tcp;
 pub mod time;
 pub mod why;
 pub mod wire;

@@ -1,0 +1,102 @@
+//! What can be known about a connection, in the words of `ss -ti`.
+
+use super::state::State;
+use crate::time::Duration;
+
+/// A snapshot of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TcpInfo {
+    /// The state.
+    pub state: State,
+    /// Whether timestamps are used.
+    pub timestamps: bool,
+    /// Whether selective acknowledgments are used.
+    pub sack: bool,
+    /// Window scale that the peer announced for its windows.
+    pub snd_wscale: u8,
+    /// Window scale that we announced for ours.
+    pub rcv_wscale: u8,
+    /// Name of the congestion control.
+    pub congestion: &'static str,
+    /// Name of the recovery's phase: open, disorder, recovery or loss.
+    pub recovery: &'static str,
+    /// Retransmission timeout.
+    pub rto: Duration,
+    /// How often it was doubled since the last progress.
+    pub backoff: u32,
+    /// Smoothed round-trip time (RFC 6298); `None` before the first sample.
+    pub srtt: Option<Duration>,
+    /// Its mean deviation.
+    pub rttvar: Duration,
+    /// The least round-trip time seen.
+    pub min_rtt: Option<Duration>,
+    /// Bytes of data in a full segment to the peer.
+    pub snd_mss: u32,
+    /// The MSS that we announced.
+    pub advmss: u16,
+    /// Congestion window in bytes.
+    pub cwnd: u64,
+    /// Slow start threshold in bytes; `None` before the first loss.
+    pub ssthresh: Option<u64>,
+    /// Bytes sent and not acknowledged, less those known to have left the network (the pipe of RFC 6675).
+    pub in_flight: u64,
+    /// Bytes between SND.UNA and SND.NXT.
+    pub unacked: u64,
+    /// Bytes written and not yet sent.
+    pub unsent: u64,
+    /// Bytes above SND.UNA that the peer reported as received.
+    pub sacked: u64,
+    /// Bytes that count as lost.
+    pub lost: u64,
+    /// The peer's window in bytes.
+    pub snd_wnd: u64,
+    /// Our window in bytes.
+    pub rcv_wnd: u64,
+    /// Bytes received and not yet read.
+    pub unread: u64,
+    /// Pacing rate in bytes per second; `None` if not paced.
+    pub pacing_rate: Option<u64>,
+    /// Counters since the beginning.
+    pub counters: Counters,
+}
+
+/// What a connection counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Segments received.
+    pub segs_in: u64,
+    /// Segments sent; a merged frame counts as what it divides into.
+    pub segs_out: u64,
+    /// Payload bytes sent, repeats included.
+    pub bytes_sent: u64,
+    /// Payload bytes sent again.
+    pub bytes_retrans: u64,
+    /// Payload bytes acknowledged.
+    pub bytes_acked: u64,
+    /// Payload bytes received in order.
+    pub bytes_received: u64,
+    /// Segments sent again.
+    pub segs_retrans: u32,
+    /// Times that the retransmission timer fired.
+    pub timeouts: u32,
+    /// Times that fast recovery began.
+    pub recoveries: u32,
+    /// Duplicate ACKs received.
+    pub dup_acks_in: u32,
+    /// Segments received out of order.
+    pub out_of_order: u32,
+    /// Segments received whose data was already there.
+    pub duplicates: u32,
+    /// DSACKs received: our repeats that were not needed.
+    pub dsacks_in: u32,
+    /// Segments refused because of an old timestamp (PAWS).
+    pub paws_rejected: u32,
+    /// Segments refused because they lie outside the window.
+    pub out_of_window: u32,
+    /// Bytes out of order refused because there were too many holes.
+    pub holes_refused: u32,
+    /// Challenge ACKs sent (RFC 5961).
+    pub challenge_acks: u32,
+    /// Zero-window and keepalive probes sent.
+    pub probes: u32,
+}

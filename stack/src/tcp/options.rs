@@ -1,0 +1,85 @@
+//! What an application may set about a connection.
+
+use crate::time::Duration;
+
+/// The settings of a connection. Those that the handshake negotiates count only before it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Send small segments at once (RFC 9293 section 3.7.4: Nagle off).
+    pub nodelay: bool,
+    /// Probe an idle peer; `None` never does.
+    pub keepalive: Option<Keepalive>,
+    /// What `close` does with data not yet acknowledged. `None`: it goes on in the background.
+    /// Zero: RST at once. Otherwise: RST if it takes longer than this.
+    pub linger: Option<Duration>,
+    /// How long sent data may remain unacknowledged before the connection is given up (RFC 5482); `None`: by retries.
+    pub user_timeout: Option<Duration>,
+    /// Bytes of the send buffer. Allocated as needed.
+    pub send_buffer: usize,
+    /// Bytes of the receive buffer. Allocated as needed; negotiates the window scale.
+    pub recv_buffer: usize,
+    /// Announce and use no larger MSS than this.
+    pub max_mss: Option<u16>,
+    /// Negotiate timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Negotiate selective acknowledgments (RFC 2018).
+    pub sack: bool,
+    /// Negotiate window scaling (RFC 7323).
+    pub window_scaling: bool,
+    /// Spread the congestion window over the round-trip time.
+    pub pacing: bool,
+    /// Longest time that an ACK waits for company (RFC 9293 section 3.8.6.3: under 500 ms).
+    pub delayed_ack: Duration,
+    /// How often a SYN is repeated before the peer counts as absent.
+    pub syn_retries: u8,
+    /// How often a SYN-ACK is repeated before the entry is forgotten.
+    pub syn_ack_retries: u8,
+    /// How often a segment is repeated before the connection is given up (R2 of RFC 9293 section 3.8.3).
+    pub retries: u8,
+    /// How long a closed socket waits in FIN-WAIT-2 for the peer's FIN.
+    pub fin_wait_2_timeout: Duration,
+    /// How long TIME-WAIT lasts: 2 MSL.
+    pub time_wait: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            nodelay: false,
+            keepalive: None,
+            linger: None,
+            user_timeout: None,
+            send_buffer: 1 << 20,
+            recv_buffer: 1 << 20,
+            max_mss: None,
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+            pacing: false,
+            delayed_ack: Duration::from_millis(40),
+            // With the first timeout of a second these are 183 seconds: RFC 9293 3.8.3 wants three minutes for a SYN.
+            syn_retries: 7,
+            syn_ack_retries: 5,
+            retries: 15,
+            fin_wait_2_timeout: Duration::from_secs(60),
+            time_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+/// When and how often an idle peer is probed (RFC 9293 section 3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe; at least two hours by default.
+    pub time: Duration,
+    /// Between probes.
+    pub interval: Duration,
+    /// Probes without an answer before the peer counts as gone.
+    pub count: u8,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
+    }
+}
