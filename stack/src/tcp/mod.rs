@@ -6,11 +6,15 @@
 //!
 //! The caller knows the addresses: it finds the connection for a segment, verifies the checksum before and fills it after.
 
+pub mod congestion;
 mod connection;
 mod error;
 mod info;
+pub mod isn;
 mod listener;
 mod options;
+pub mod pacing;
+pub mod rtt;
 mod segment;
 mod state;
 mod time_wait;

@@ -1,0 +1,240 @@
+//! NewReno: slow start and additive increase, multiplicative decrease (RFC 5681, RFC 6582), counted in bytes (RFC 3465).
+
+use super::{AckSample, Congestion, Loss, Start, Timeout, initial_window, slow_start_increase};
+use crate::time::{Duration, Instant};
+
+/// The congestion control of RFC 5681 with the recovery exit of RFC 6582.
+#[derive(Clone, Debug)]
+pub struct NewReno {
+    smss: u32,
+    cwnd: u64,
+    ssthresh: u64,
+    /// Bytes acknowledged since the window last grew in congestion avoidance.
+    bytes_acked: u64,
+    /// In the slow start after a timeout.
+    after_rto: bool,
+    before: Option<Before>,
+}
+
+/// What the last reduction took.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    cwnd: u64,
+    ssthresh: u64,
+}
+
+/// L of RFC 3465: segments by which one acknowledgment may open the window in slow start.
+const ABC_LIMIT: u64 = 2;
+
+impl NewReno {
+    /// At the start of a connection.
+    pub fn new(start: &Start) -> Self {
+        let Start { smss, cwnd, ssthresh, .. } = *start;
+        Self { smss, cwnd, ssthresh, bytes_acked: 0, after_rto: false, before: None }
+    }
+
+    /// RFC 5681 equation 4.
+    fn halved(&self, flight: u64) -> u64 {
+        (flight / 2).max(2 * u64::from(self.smss))
+    }
+
+    fn remember(&mut self) {
+        self.before = Some(Before { cwnd: self.cwnd, ssthresh: self.ssthresh });
+    }
+}
+
+impl Congestion for NewReno {
+    fn name(&self) -> &'static str {
+        "reno"
+    }
+
+    fn cwnd(&self) -> u64 {
+        self.cwnd
+    }
+
+    fn ssthresh(&self) -> u64 {
+        self.ssthresh
+    }
+
+    fn on_ack(&mut self, ack: &AckSample) {
+        // RFC 7661 and RFC 2861: a window that is not used says nothing about the path, so it does not grow.
+        if ack.in_recovery || ack.app_limited {
+            return;
+        }
+        if self.cwnd < self.ssthresh {
+            // RFC 3465 section 2.3: L is 1 in the slow start that follows a timeout.
+            let limit = if self.after_rto { 1 } else { ABC_LIMIT };
+            let increase = slow_start_increase(ack.newly_acked, limit, self.smss);
+            self.cwnd = (self.cwnd + increase).min(self.ssthresh);
+            return;
+        }
+        self.after_rto = false;
+        // RFC 3465 section 2.1: one segment for each window of bytes acknowledged.
+        self.bytes_acked += ack.newly_acked;
+        if self.bytes_acked >= self.cwnd {
+            self.bytes_acked -= self.cwnd;
+            self.bytes_acked = self.bytes_acked.min(self.cwnd);
+            self.cwnd += u64::from(self.smss);
+        }
+    }
+
+    fn on_congestion_event(&mut self, loss: &Loss) {
+        self.remember();
+        // RFC 5681 section 3.2 step 2; RFC 3168 section 6.1.2 treats an ECN echo alike.
+        // The inflation by what has left the network belongs to the recovery, not to the window kept here.
+        self.ssthresh = self.halved(loss.flight);
+        self.cwnd = self.ssthresh;
+        self.bytes_acked = 0;
+        self.after_rto = false;
+    }
+
+    fn on_recovery_exit(&mut self, _now: Instant, flight: u64) {
+        // RFC 6582 section 3.2 step 3, full acknowledgment, option 1: no burst if little is in flight.
+        let smss = u64::from(self.smss);
+        self.cwnd = self.ssthresh.min(flight.max(smss) + smss);
+        self.bytes_acked = 0;
+    }
+
+    fn on_rto(&mut self, timeout: &Timeout) {
+        // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
+        if !timeout.repeated {
+            self.remember();
+            self.ssthresh = self.halved(timeout.flight);
+        }
+        self.cwnd = u64::from(self.smss);
+        self.bytes_acked = 0;
+        self.after_rto = true;
+    }
+
+    fn on_idle_restart(&mut self, _now: Instant, _idle: Duration) {
+        // RFC 5681 section 4.1: the restart window.
+        self.cwnd = self.cwnd.min(initial_window(self.smss));
+    }
+
+    fn undo(&mut self, _now: Instant) {
+        if let Some(before) = self.before.take() {
+            self.cwnd = self.cwnd.max(before.cwnd);
+            self.ssthresh = before.ssthresh;
+            self.after_rto = false;
+        }
+    }
+
+    fn set_smss(&mut self, smss: u32) {
+        self.smss = smss;
+        self.cwnd = self.cwnd.max(u64::from(smss));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LossKind;
+    use super::super::testing::ack;
+    use super::*;
+    use crate::time::{Units, at};
+
+    const SMSS: u64 = 1000;
+
+    fn reno() -> NewReno {
+        NewReno::new(&Start::new(at(0.ms()), SMSS as u32, false))
+    }
+
+    fn fast(flight: u64) -> Loss {
+        Loss { now: at(1.secs()), flight, kind: LossKind::Fast }
+    }
+
+    #[test]
+    fn slow_start_doubles_each_round_trip() {
+        let mut reno = reno();
+        (0..10).for_each(|_| reno.on_ack(&ack(at(100.ms()), SMSS)));
+        assert_eq!(reno.cwnd(), 20 * SMSS);
+        // Delayed acknowledgments, each for two segments, do not slow it down.
+        (0..10).for_each(|_| reno.on_ack(&ack(at(200.ms()), 2 * SMSS)));
+        assert_eq!(reno.cwnd(), 40 * SMSS);
+        // An acknowledgment for much releases no burst.
+        reno.on_ack(&ack(at(300.ms()), 40 * SMSS));
+        assert_eq!(reno.cwnd(), 42 * SMSS);
+    }
+
+    #[test]
+    fn avoidance_adds_a_segment_each_round_trip() {
+        let mut reno = reno();
+        reno.on_congestion_event(&fast(20 * SMSS));
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (10 * SMSS, 10 * SMSS));
+        (0..9).for_each(|_| reno.on_ack(&ack(at(2.secs()), SMSS)));
+        assert_eq!(reno.cwnd(), 10 * SMSS);
+        reno.on_ack(&ack(at(2.secs()), SMSS));
+        assert_eq!(reno.cwnd(), 11 * SMSS);
+        (0..11).for_each(|_| reno.on_ack(&ack(at(2.secs()), SMSS)));
+        assert_eq!(reno.cwnd(), 12 * SMSS);
+    }
+
+    #[test]
+    fn slow_start_ends_at_the_threshold() {
+        let mut reno = reno();
+        reno.on_rto(&Timeout { now: at(1.secs()), flight: 10 * SMSS, repeated: false });
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (SMSS, 5 * SMSS));
+        // One segment for each acknowledgment after a timeout, whatever it covers.
+        (0..4).for_each(|_| reno.on_ack(&ack(at(2.secs()), 2 * SMSS)));
+        assert_eq!(reno.cwnd(), 5 * SMSS);
+        (0..4).for_each(|_| reno.on_ack(&ack(at(2.secs()), SMSS)));
+        assert_eq!(reno.cwnd(), 5 * SMSS);
+    }
+
+    #[test]
+    fn a_repeated_timeout_holds_the_threshold() {
+        let mut reno = reno();
+        reno.on_rto(&Timeout { now: at(1.secs()), flight: 40 * SMSS, repeated: false });
+        reno.on_rto(&Timeout { now: at(3.secs()), flight: SMSS, repeated: true });
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (SMSS, 20 * SMSS));
+    }
+
+    #[test]
+    fn the_threshold_is_at_least_two_segments() {
+        let mut reno = reno();
+        reno.on_congestion_event(&fast(SMSS));
+        assert_eq!(reno.ssthresh(), 2 * SMSS);
+    }
+
+    #[test]
+    fn recovery_ends_without_a_burst() {
+        let mut reno = reno();
+        reno.on_congestion_event(&fast(40 * SMSS));
+        reno.on_ack(&AckSample { in_recovery: true, ..ack(at(1.secs()), 10 * SMSS) });
+        assert_eq!(reno.cwnd(), 20 * SMSS);
+        reno.on_recovery_exit(at(2.secs()), 3 * SMSS);
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (4 * SMSS, 20 * SMSS));
+        reno.on_recovery_exit(at(2.secs()), 100 * SMSS);
+        assert_eq!(reno.cwnd(), 20 * SMSS);
+    }
+
+    #[test]
+    fn a_window_that_is_not_used_does_not_grow() {
+        let mut reno = reno();
+        (0..100).for_each(|_| reno.on_ack(&AckSample { app_limited: true, ..ack(at(1.secs()), SMSS) }));
+        assert_eq!(reno.cwnd(), 10 * SMSS);
+    }
+
+    #[test]
+    fn idleness_returns_to_the_initial_window() {
+        let mut reno = reno();
+        (0..50).for_each(|_| reno.on_ack(&ack(at(1.secs()), SMSS)));
+        reno.on_idle_restart(at(9.secs()), 8.secs());
+        assert_eq!(reno.cwnd(), 10 * SMSS);
+        reno.on_rto(&Timeout { now: at(10.secs()), flight: SMSS, repeated: false });
+        reno.on_idle_restart(at(20.secs()), 8.secs());
+        assert_eq!(reno.cwnd(), SMSS, "never raised");
+    }
+
+    #[test]
+    fn a_spurious_loss_is_undone_once() {
+        let mut reno = reno();
+        reno.on_congestion_event(&fast(10 * SMSS));
+        reno.undo(at(2.secs()));
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (10 * SMSS, u64::MAX));
+        reno.on_rto(&Timeout { now: at(3.secs()), flight: 10 * SMSS, repeated: false });
+        reno.on_rto(&Timeout { now: at(5.secs()), flight: SMSS, repeated: true });
+        reno.undo(at(6.secs()));
+        reno.undo(at(6.secs()));
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (10 * SMSS, u64::MAX));
+    }
+}
