@@ -1,5 +1,11 @@
 //! Devices: where frames come from and go to.
 
+pub mod memory;
+mod sys;
+
+pub use memory::Memory;
+pub use sys::{EventFd, wait};
+
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -55,3 +61,6 @@ impl<D: Device + ?Sized> Device for Box<D> {
 }
 
 pub use crate::buf::frame::{Capabilities, Medium};
+
+/// Bytes of an Ethernet II header.
+const ETHERNET_HEADER: usize = 14;

@@ -1,0 +1,28 @@
+//! The system calls of the devices, and the only `unsafe` of the crate.
+//!
+//! Each wrapper is thin and safe: it owns what it opens, checks what the kernel answers, and decides nothing.
+#![allow(unsafe_code)]
+
+mod event;
+
+pub use event::{EventFd, wait};
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// The result of a call that answers -1 on failure.
+fn check(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// The result of a call that answers a count of bytes, or -1 on failure.
+fn check_len(answer: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(answer).map_err(|_| io::Error::last_os_error())
+}
+
+/// Takes what a call has just opened.
+fn owned(answer: libc::c_int) -> io::Result<OwnedFd> {
+    let fd = check(answer)?;
+    // SAFETY: the caller passes the answer of a call that opened a descriptor for us; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
