@@ -1,1 +1,9 @@
-//! Helpers shared by the integration tests.
+//! What the integration tests share: namespaces and processes on the kernel's side, waiting without fixed delays,
+//! captures and what tshark says of them, a payload that every side can compute.
+
+pub mod kernel;
+pub mod pattern;
+pub mod process;
+pub mod scratch;
+pub mod tshark;
+pub mod wait;

@@ -1,0 +1,201 @@
+//! Captures on the kernel's side, and what tshark says of them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::kernel::Namespace;
+use crate::process::{Running, run, tool};
+use crate::scratch::Scratch;
+use crate::wait::{self, SOON};
+
+/// A tcpdump that runs; ended when dropped.
+pub struct Capture {
+    dump: Option<Running>,
+    path: PathBuf,
+    folder: Scratch,
+}
+
+impl Capture {
+    /// Captures whole frames on an interface, from now on. An empty filter takes all.
+    ///
+    /// # Panics
+    /// tcpdump does not start.
+    #[track_caller]
+    pub fn start(namespace: &Namespace, interface: &str, filter: &str) -> Self {
+        let folder = Scratch::new();
+        let path = folder.file("capture.pcap");
+        let mut command = tool("tcpdump");
+        command.args(["--immediate-mode", "-U", "-s", "0", "-Z", "root", "-i", interface, "-w"]);
+        command.arg(&path).args((!filter.is_empty()).then_some(filter));
+        let dump = namespace.spawn(&mut command);
+        dump.wait_complaint("listening on", SOON);
+        Self { dump: Some(dump), path, folder }
+    }
+
+    /// Ends the capture when nothing has been written for a moment.
+    ///
+    /// # Panics
+    /// Frames do not cease, or tcpdump does not end.
+    #[must_use]
+    #[track_caller]
+    pub fn stop(mut self) -> Captured {
+        const QUIET: Duration = Duration::from_millis(100);
+        let mut last = (0, wait::now());
+        wait::until("the wire to be quiet", SOON, || {
+            let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+            if size != last.0 {
+                last = (size, wait::now());
+            }
+            last.1.elapsed() >= QUIET
+        });
+        let dump = self.dump.take().expect("it is ended once");
+        dump.interrupt();
+        let _ = dump.finish(SOON).success();
+        Captured { path: self.path, _folder: self.folder }
+    }
+}
+
+/// The file of a capture; removed when dropped, unless the test has failed.
+pub struct Captured {
+    path: PathBuf,
+    _folder: Scratch,
+}
+
+impl Captured {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// How much tshark minds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Usual workflow.
+    Chat,
+    /// Worth a look.
+    Note,
+    /// Unusual.
+    Warn,
+    /// Malformed, or a wrong checksum.
+    Error,
+}
+
+/// One kind of finding of tshark's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it minds.
+    pub severity: Severity,
+    /// In how many frames.
+    pub count: u32,
+    /// Of which protocol.
+    pub protocol: String,
+    /// What it says.
+    pub summary: String,
+}
+
+/// What tshark finds in a capture, with the checks of all checksums on.
+///
+/// # Panics
+/// tshark is missing or cannot read the file.
+#[track_caller]
+pub fn findings(capture: &Path) -> Vec<Finding> {
+    let mut command = tool("tshark");
+    command.arg("-r").arg(capture).args(["-q", "-z", "expert"]);
+    for protocol in ["ip", "tcp", "udp"] {
+        command.args(["-o", &format!("{protocol}.check_checksum:TRUE")]);
+    }
+    parse_findings(&run(&mut command, SOON * 3).success().text())
+}
+
+/// Fails if tshark finds anything above a chat in the capture, but for findings whose text begins with one of `allowed`.
+/// That a connection closes is no finding.
+///
+/// # Panics
+/// There is such a finding, or tshark cannot read the file.
+#[track_caller]
+pub fn assert_clean_under_tshark(capture: &Path, allowed: &[&str]) {
+    let bad: Vec<Finding> =
+        findings(capture).into_iter().filter(|finding| !is_allowed(finding, allowed)).collect();
+    assert!(bad.is_empty(), "{}: tshark finds {bad:#?}", capture.display());
+}
+
+fn is_allowed(finding: &Finding, allowed: &[&str]) -> bool {
+    const ALWAYS: [&str; 2] =
+        ["This frame initiates the connection closing", "This frame undergoes the connection closing"];
+    finding.severity == Severity::Chat
+        || ALWAYS.iter().chain(allowed).any(|start| finding.summary.starts_with(start))
+}
+
+/// Reads the tables that `-z expert` prints: a heading `Warns (3)`, a line of names, then frequency, group, protocol and
+/// summary.
+fn parse_findings(text: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut severity = None;
+    for line in text.lines() {
+        if let Some((heading, _)) =
+            line.split_once(" (").filter(|_| line.ends_with(')') && !line.starts_with(' '))
+        {
+            severity = match heading {
+                "Errors" => Some(Severity::Error),
+                "Warns" => Some(Severity::Warn),
+                "Notes" => Some(Severity::Note),
+                "Chats" => Some(Severity::Chat),
+                // The comments of the frames are no findings.
+                _ => None,
+            };
+            continue;
+        }
+        let mut words = line.split_whitespace();
+        let (Some(severity), Some(Ok(count))) = (severity, words.next().map(str::parse)) else { continue };
+        let (Some(_group), Some(protocol)) = (words.next(), words.next()) else { continue };
+        let summary = words.collect::<Vec<_>>().join(" ");
+        found.push(Finding { severity, count, protocol: protocol.to_owned(), summary });
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT: &str = "
+Errors (1)
+=============
+   Frequency      Group           Protocol  Summary
+           1   Checksum                TCP  Bad checksum [should be 0x1234]
+
+Warns (12)
+=============
+   Frequency      Group           Protocol  Summary
+          12   Sequence                TCP  TCP Zero Window segment
+
+Chats (3)
+=============
+   Frequency      Group           Protocol  Summary
+           3   Sequence                TCP  Connection finish (FIN)
+
+Comments (1)
+=============
+           1    Comment              Frame  why=rto
+";
+
+    #[test]
+    fn a_report_is_read() {
+        let found = parse_findings(REPORT);
+        assert_eq!(found.len(), 3);
+        let worst = &found[0];
+        assert_eq!((worst.severity, worst.count, worst.protocol.as_str()), (Severity::Error, 1, "TCP"));
+        assert_eq!(worst.summary, "Bad checksum [should be 0x1234]");
+        assert_eq!(found[1].count, 12);
+    }
+
+    #[test]
+    fn only_what_is_allowed_passes() {
+        let found = parse_findings(REPORT);
+        let passed = |allowed: &[&str]| found.iter().filter(|finding| is_allowed(finding, allowed)).count();
+        assert_eq!(passed(&[]), 1, "the chat");
+        assert_eq!(passed(&["TCP Zero Window"]), 2);
+        assert_eq!(passed(&["TCP Zero Window", "Bad checksum"]), 3);
+    }
+}
