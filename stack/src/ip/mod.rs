@@ -1,6 +1,7 @@
 //! The Internet Protocol, both versions: what is taken in, where it goes, how large it may be, and what is said when
 //! it cannot go on.
 
+pub mod fragment;
 pub mod pmtu;
 pub mod rate_limit;
 pub mod reassembly;
