@@ -1,6 +1,7 @@
 //! ustack: a TCP/UDP/IP stack in user space that explains itself.
 
 pub mod buf;
+pub mod capture;
 pub mod device;
 pub mod ip;
 pub mod rng;
