@@ -1,4 +1,19 @@
 //! What bytes mean: headers as values, read and written without I/O and without a panic.
+//!
+//! Each protocol is a file with a `Header` or `Message` value. `parse` takes received bytes and answers the value and
+//! what follows it, or an [`Error`] that names the place; `len` is the length it has when written; `write` fills a
+//! byte slice. Nothing here allocates.
 
+pub mod arp;
+pub mod checksum;
+mod error;
+pub mod ethernet;
+pub mod ext;
+pub mod ip;
+pub mod ipv4;
+pub mod ipv6;
 pub mod seq;
 pub mod tcp;
+pub mod udp;
+
+pub use error::{Error, Layer, Reason};

@@ -1,6 +1,24 @@
 //! TCP: the header and its options as values (RFC 9293 section 3.1, RFC 7323, RFC 2018).
 
+use core::net::IpAddr;
+
+use etherparse::err::tcp::HeaderSliceError;
+use etherparse::{TcpHeaderSlice, TcpOptionElement, TcpOptionReadError, TcpOptionsIterator};
+
+use super::checksum::Sum;
+use super::error::{Error, Layer, Reason, room};
+use super::ip::Protocol;
 use super::seq::SeqNum;
+use crate::buf::frame::Checksum;
+
+/// Bytes of a header without options.
+pub const MIN_HEADER_LEN: usize = 20;
+/// Bytes of a TCP header with all options: the most there can be.
+pub const MAX_HEADER_LEN: usize = 60;
+/// Bytes of options: the most there can be.
+pub const MAX_OPTIONS_LEN: usize = MAX_HEADER_LEN - MIN_HEADER_LEN;
+/// Where the checksum field lies.
+pub const CHECKSUM_OFFSET: usize = 16;
 
 /// A TCP header as a value. The checksum is not part of it: it is verified on reading and filled on writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -21,6 +39,100 @@ pub struct Header {
     pub urgent: u16,
     /// Options.
     pub options: Options,
+}
+
+impl Header {
+    /// Its length when written, options and their padding included.
+    pub fn header_len(&self) -> usize {
+        MIN_HEADER_LEN + self.options.len()
+    }
+
+    /// Reads a header; answers it and the payload. The checksum is verified if `checksum` is [`Checksum::Full`].
+    ///
+    /// # Errors
+    /// Too short, a data offset that is too small or beyond the segment, wrong checksum, broken options.
+    pub fn parse(bytes: &[u8], src: IpAddr, dst: IpAddr, checksum: Checksum) -> Result<(Self, &[u8]), Error> {
+        let slice = TcpHeaderSlice::from_slice(bytes).map_err(|error| match error {
+            HeaderSliceError::Len(len) => Error::from_len(Layer::Tcp, &len),
+            HeaderSliceError::Content(_) => Error::malformed(Layer::Tcp, 12, Reason::HeaderLength),
+        })?;
+        if checksum == Checksum::Full
+            && !Sum::pseudo(src, dst, Protocol::TCP, bytes.len()).with(bytes).is_valid()
+        {
+            return Err(Error::malformed(Layer::Tcp, CHECKSUM_OFFSET, Reason::Checksum));
+        }
+        let header = slice.slice();
+        let flags = u16::from_be_bytes([header[12], header[13]]);
+        let options = Options::parse(slice.options())
+            .map_err(|at| Error::malformed(Layer::Tcp, MIN_HEADER_LEN + at, Reason::Option))?;
+        let value = Self {
+            src_port: slice.source_port(),
+            dst_port: slice.destination_port(),
+            seq: SeqNum::new(slice.sequence_number()),
+            ack: SeqNum::new(slice.acknowledgment_number()),
+            flags: Flags::from_bits_truncate(flags),
+            window: slice.window_size(),
+            urgent: slice.urgent_pointer(),
+            options,
+        };
+        Ok((value, &bytes[header.len()..]))
+    }
+
+    /// Writes the header for a payload in two parts, with its checksum, at the start of `out`; answers its length.
+    ///
+    /// # Errors
+    /// `out` is too short.
+    pub fn write(
+        &self,
+        out: &mut [u8],
+        src: IpAddr,
+        dst: IpAddr,
+        payload: [&[u8]; 2],
+    ) -> Result<usize, Error> {
+        let header = self.write_bare(out)?;
+        let segment_len = header.len() + payload[0].len() + payload[1].len();
+        let sum = Sum::pseudo(src, dst, Protocol::TCP, segment_len)
+            .with(header)
+            .with(payload[0])
+            .with(payload[1])
+            .checksum();
+        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+        Ok(header.len())
+    }
+
+    /// As [`Header::write`], but the field holds only the sum of the pseudo header, for a device that completes it.
+    ///
+    /// # Errors
+    /// As [`Header::write`].
+    pub fn write_partial(
+        &self,
+        out: &mut [u8],
+        src: IpAddr,
+        dst: IpAddr,
+        payload_len: usize,
+    ) -> Result<usize, Error> {
+        let header = self.write_bare(out)?;
+        let sum = Sum::pseudo(src, dst, Protocol::TCP, header.len() + payload_len).partial();
+        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+        Ok(header.len())
+    }
+
+    /// Writes all but the checksum, which is zero.
+    fn write_bare<'a>(&self, out: &'a mut [u8]) -> Result<&'a mut [u8], Error> {
+        let len = self.header_len();
+        let out = room(out, len, Layer::Tcp)?;
+        out[..2].copy_from_slice(&self.src_port.to_be_bytes());
+        out[2..4].copy_from_slice(&self.dst_port.to_be_bytes());
+        out[4..8].copy_from_slice(&self.seq.get().to_be_bytes());
+        out[8..12].copy_from_slice(&self.ack.get().to_be_bytes());
+        let offset_and_flags = (len as u16 / 4) << 12 | self.flags.bits();
+        out[12..14].copy_from_slice(&offset_and_flags.to_be_bytes());
+        out[14..16].copy_from_slice(&self.window.to_be_bytes());
+        out[16..18].fill(0);
+        out[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+        self.options.write(&mut out[MIN_HEADER_LEN..]);
+        Ok(out)
+    }
 }
 
 bitflags::bitflags! {
@@ -61,6 +173,128 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks, as they stand on the wire: not yet checked against any window.
     pub sack: SackBlocks,
+}
+
+impl Options {
+    /// Their length when written, a multiple of 4. SACK blocks that do not fit beside the others are left out.
+    pub fn len(&self) -> usize {
+        let blocks = self.sack_that_fits().len();
+        self.len_without_sack() + if blocks == 0 { 0 } else { 4 + 8 * blocks }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many SACK blocks fit beside the other options.
+    pub fn sack_capacity(&self) -> usize {
+        (MAX_OPTIONS_LEN - self.len_without_sack()).saturating_sub(4) / 8
+    }
+
+    fn len_without_sack(&self) -> usize {
+        let mss = if self.mss.is_some() { 4 } else { 0 };
+        let window_scale = if self.window_scale.is_some() { 4 } else { 0 };
+        // SACK permitted takes the place of the two NOPs before the timestamps.
+        let rest = match (self.timestamps, self.sack_permitted) {
+            (Some(_), _) => 12,
+            (None, true) => 4,
+            (None, false) => 0,
+        };
+        mss + window_scale + rest
+    }
+
+    fn sack_that_fits(&self) -> &[SackBlock] {
+        let blocks = self.sack.as_slice();
+        &blocks[..blocks.len().min(self.sack_capacity())]
+    }
+
+    /// Reads options up to their end; answers where they are broken. Unknown kinds are skipped by their length
+    /// (RFC 9293 section 3.2, MUST-6).
+    fn parse(bytes: &[u8]) -> Result<Self, usize> {
+        let mut options = Self::default();
+        let mut rest = TcpOptionsIterator::from_slice(bytes);
+        loop {
+            let left = rest.rest();
+            let at = bytes.len() - left.len();
+            match rest.next() {
+                None => return Ok(options),
+                Some(Ok(element)) => options.set(&element),
+                Some(Err(TcpOptionReadError::UnknownId(_))) => {
+                    // RFC 9293 section 3.1: every kind but 0 and 1 has a length that counts kind and length too.
+                    let len = usize::from(*left.get(1).ok_or(at)?);
+                    let skipped = left.get(len..).filter(|_| len >= 2).ok_or(at)?;
+                    rest = TcpOptionsIterator::from_slice(skipped);
+                }
+                Some(Err(_)) => return Err(at),
+            }
+        }
+    }
+
+    fn set(&mut self, element: &TcpOptionElement) {
+        match *element {
+            TcpOptionElement::Noop => {}
+            TcpOptionElement::MaximumSegmentSize(mss) => self.mss = Some(mss),
+            TcpOptionElement::WindowScale(shift) => self.window_scale = Some(shift),
+            TcpOptionElement::SelectiveAcknowledgementPermitted => self.sack_permitted = true,
+            TcpOptionElement::SelectiveAcknowledgement(first, others) => {
+                self.sack = SackBlocks::EMPTY;
+                for (start, end) in core::iter::once(first).chain(others.into_iter().flatten()) {
+                    self.sack.push(SackBlock { start: SeqNum::new(start), end: SeqNum::new(end) });
+                }
+            }
+            TcpOptionElement::Timestamp(value, echo) => self.timestamps = Some(Timestamps { value, echo }),
+        }
+    }
+
+    /// Writes the options in the order and with the padding that Linux uses, so that a middlebox that knows one layout
+    /// knows ours. `out` has exactly their length.
+    fn write(&self, out: &mut [u8]) {
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            out[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        if let Some(mss) = self.mss {
+            put(&[kind::MSS, 4]);
+            put(&mss.to_be_bytes());
+        }
+        if self.timestamps.is_some() || self.sack_permitted {
+            let sack_permitted = [kind::SACK_PERMITTED, 2];
+            match (self.timestamps, self.sack_permitted) {
+                (Some(_), true) => put(&sack_permitted),
+                _ => put(&[kind::NOP, kind::NOP]),
+            }
+            match self.timestamps {
+                Some(Timestamps { value, echo }) => {
+                    put(&[kind::TIMESTAMPS, 10]);
+                    put(&value.to_be_bytes());
+                    put(&echo.to_be_bytes());
+                }
+                None => put(&sack_permitted),
+            }
+        }
+        if let Some(shift) = self.window_scale {
+            put(&[kind::NOP, kind::WINDOW_SCALE, 3, shift]);
+        }
+        let blocks = self.sack_that_fits();
+        if !blocks.is_empty() {
+            put(&[kind::NOP, kind::NOP, kind::SACK, 2 + 8 * blocks.len() as u8]);
+            for block in blocks {
+                put(&block.start.get().to_be_bytes());
+                put(&block.end.get().to_be_bytes());
+            }
+        }
+    }
+}
+
+mod kind {
+    pub(super) const NOP: u8 = 1;
+    pub(super) const MSS: u8 = 2;
+    pub(super) const WINDOW_SCALE: u8 = 3;
+    pub(super) const SACK_PERMITTED: u8 = 4;
+    pub(super) const SACK: u8 = 5;
+    pub(super) const TIMESTAMPS: u8 = 8;
 }
 
 /// The timestamps option (RFC 7323 section 3).
@@ -117,6 +351,3 @@ impl core::fmt::Debug for SackBlocks {
         f.debug_list().entries(self.as_slice()).finish()
     }
 }
-
-/// Bytes of a TCP header with all options: the most there can be.
-pub const MAX_HEADER_LEN: usize = 60;

@@ -1,0 +1,169 @@
+//! The Internet checksum (RFC 1071): a one's-complement sum over 16-bit words.
+//!
+//! The sum does not care about the order of bytes within the machine (RFC 1071 section 2(B)), so it is taken over wide
+//! words as they lie in memory and swapped once at the end.
+
+use core::net::IpAddr;
+
+use super::ip::Protocol;
+
+/// A sum that grows slice by slice. Lines of odd length may stand anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sum {
+    /// Sum of big-endian words so far; folded after each slice, so it never overflows.
+    sum: u32,
+    /// Whether an odd number of bytes was added: the next byte is the low half of a word.
+    odd: bool,
+}
+
+impl Sum {
+    /// The sum over nothing.
+    pub const ZERO: Self = Self { sum: 0, odd: false };
+
+    /// The sum over a pseudo header (RFC 9293 section 3.1, RFC 768; RFC 8200 section 8.1).
+    ///
+    /// `len` is the length of transport header and payload. The addresses should be of one family; an IPv4 pseudo header
+    /// and an IPv6 one then differ in the addresses alone, as all other bytes are zero or count at equal weight.
+    pub fn pseudo(src: IpAddr, dst: IpAddr, protocol: Protocol, len: usize) -> Self {
+        let mut sum = Self::ZERO;
+        for address in [src, dst] {
+            match address {
+                IpAddr::V4(v4) => sum.add(&v4.octets()),
+                IpAddr::V6(v6) => sum.add(&v6.octets()),
+            }
+        }
+        sum.add_u16(u16::from(protocol.0));
+        sum.add_u16((len >> 16) as u16);
+        sum.add_u16(len as u16);
+        sum
+    }
+
+    /// The sum without complement: what a device that completes checksums wants to find in the field.
+    pub const fn partial(&self) -> u16 {
+        fold(self.sum as u64)
+    }
+
+    /// The checksum to write: the complement of the sum.
+    pub const fn checksum(&self) -> u16 {
+        !self.partial()
+    }
+
+    /// Whether the bytes, their checksum among them, add up.
+    pub const fn is_valid(&self) -> bool {
+        self.partial() == 0xffff
+    }
+
+    /// Adds the next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        let word = fold(sum_native(bytes)).to_be();
+        // RFC 1071 section 2(B): a sum over swapped bytes is the swapped sum.
+        self.add_u16_aligned(if self.odd { word.swap_bytes() } else { word });
+        self.odd ^= bytes.len() % 2 == 1;
+    }
+
+    /// Adds the next 16 bits.
+    pub const fn add_u16(&mut self, word: u16) {
+        self.add_u16_aligned(if self.odd { word.swap_bytes() } else { word });
+    }
+
+    /// The sum with further bytes.
+    #[must_use]
+    pub fn with(mut self, bytes: &[u8]) -> Self {
+        self.add(bytes);
+        self
+    }
+
+    const fn add_u16_aligned(&mut self, word: u16) {
+        self.sum = fold(self.sum as u64) as u32 + word as u32;
+    }
+}
+
+/// The checksum over one run of bytes.
+pub fn checksum(bytes: &[u8]) -> u16 {
+    Sum::ZERO.with(bytes).checksum()
+}
+
+/// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for any slice.
+fn sum_native(bytes: &[u8]) -> u64 {
+    let mut lanes = [0u64; 4];
+    let mut blocks = bytes.chunks_exact(32);
+    for block in &mut blocks {
+        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+            let word = u64::from_ne_bytes(*word);
+            *lane += (word & 0xffff_ffff) + (word >> 32);
+        }
+    }
+    let (words, tail) = blocks.remainder().as_chunks::<4>();
+    let mut sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let mut last = [0; 4];
+    last[..tail.len()].copy_from_slice(tail);
+    sum += u64::from(u32::from_ne_bytes(last));
+    lanes.iter().fold(sum, |sum, lane| sum + u64::from(fold(*lane)))
+}
+
+/// Adds the high bits to the low ones until 16 are left.
+const fn fold(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// RFC 1071 section 4.1, word by word.
+    fn naive(bytes: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for pair in bytes.chunks(2) {
+            sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        !(sum as u16)
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071_section_3() {
+        let sum = Sum::ZERO.with(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(sum.partial(), 0xddf2);
+        assert_eq!(sum.checksum(), !0xddf2);
+    }
+
+    #[test]
+    fn all_ones_fold() {
+        assert_eq!(checksum(&[0xff; 65_535]), naive(&[0xff; 65_535]));
+        assert_eq!(fold(u64::MAX), 0xffff);
+        assert_eq!(fold(0), 0);
+    }
+
+    #[test]
+    fn a_pseudo_header_by_hand() {
+        let (src, dst) = ([10, 9, 0, 1], [10, 9, 0, 2]);
+        let sum = Sum::pseudo(IpAddr::from(src), IpAddr::from(dst), Protocol::UDP, 0x1234);
+        assert_eq!(sum.checksum(), naive(&[10, 9, 0, 1, 10, 9, 0, 2, 0, 17, 0x12, 0x34]));
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_naive_sum(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
+            prop_assert_eq!(checksum(&bytes), naive(&bytes));
+        }
+
+        #[test]
+        fn slices_of_any_length_add_up(slices in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..70), 0..6)) {
+            let mut sum = Sum::ZERO;
+            slices.iter().for_each(|slice| sum.add(slice));
+            prop_assert_eq!(sum.checksum(), naive(&slices.concat()));
+        }
+
+        #[test]
+        fn a_written_checksum_is_valid(mut bytes in proptest::collection::vec(any::<u8>(), 2..200)) {
+            bytes[..2].fill(0);
+            let sum = checksum(&bytes);
+            bytes[..2].copy_from_slice(&sum.to_be_bytes());
+            prop_assert!(Sum::ZERO.with(&bytes).is_valid());
+        }
+    }
+}
