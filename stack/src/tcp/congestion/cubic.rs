@@ -107,7 +107,9 @@ impl Cubic {
 
         // RFC 9438 section 4.3, figure 4: alpha_cubic until W_est is where the window was before the loss, then 1.
         let alpha = if epoch.w_est >= self.cwnd_prior { 1.0 } else { ALPHA };
-        epoch.w_est += alpha * smss * acked / self.cwnd;
+        // One acknowledgment counts for a window at most.
+        let share = (acked / self.cwnd).min(1.0);
+        epoch.w_est += alpha * smss * share;
         self.epoch = Some(epoch);
 
         if epoch.w_cubic(t, smss) < epoch.w_est {
@@ -118,8 +120,7 @@ impl Cubic {
         // RFC 9438 sections 4.4 and 4.5: where the curve will be in a round trip, at most half a window ahead.
         let rtt = ack.srtt.or(ack.rtt).unwrap_or(Duration::ZERO).as_secs_f64();
         let target = epoch.w_cubic(t + rtt, smss).clamp(self.cwnd, 1.5 * self.cwnd);
-        // One acknowledgment for more than a window must not carry it beyond the target.
-        self.cwnd += (target - self.cwnd) * (acked / self.cwnd).min(1.0);
+        self.cwnd += (target - self.cwnd) * share;
     }
 
     /// RFC 9438 sections 4.6 and 4.7: what a loss does, but for the window itself.
@@ -196,6 +197,7 @@ impl Congestion for Cubic {
         // RFC 6582 section 3.2 step 3, option 1: no burst if little is in flight; slow start returns to the threshold.
         let smss = u64::from(self.smss);
         self.cwnd = self.ssthresh.min(flight.max(smss) + smss) as f64;
+        self.epoch = None;
     }
 
     fn on_rto(&mut self, timeout: &Timeout) {
