@@ -1,5 +1,6 @@
-//! Bytes on their way: rings, sets of ranges, and frames.
+//! Bytes on their way: rings, sets of ranges, queues of packets, and frames.
 
 pub mod frame;
+pub mod packets;
 pub mod ranges;
 pub mod ring;
