@@ -1,10 +1,25 @@
 //! Devices: where frames come from and go to.
 
+mod cidr;
+mod error;
+mod frames;
+mod interfaces;
 pub mod memory;
+pub mod namespace;
+mod netlink;
+mod setup;
 mod sys;
+mod tap;
+mod tun;
+mod vnet;
 
-pub use memory::Memory;
+pub use cidr::Cidr;
+pub use error::Error;
+pub use interfaces::{Interface, interfaces};
+pub use memory::{Memory, MemoryBuilder};
 pub use sys::{EventFd, wait};
+pub use tap::{Tap, TapBuilder};
+pub use tun::{Tun, TunBuilder};
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -4,8 +4,16 @@
 #![allow(unsafe_code)]
 
 mod event;
+mod interface;
+mod namespace;
+mod socket;
 
 pub use event::{EventFd, wait};
+pub(crate) use interface::{Control, IfName, tun_attach, tun_offload};
+pub(crate) use namespace::{
+    before_exec, die_with_parent, is_root, try_user_namespace, unshare_network, unshare_user_and_network,
+};
+pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -1,0 +1,83 @@
+//! Frames through a descriptor: one read or one write each, with or without the kernel's offload header before them.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::vnet;
+use crate::buf::frame::{Capabilities, Checksum, Offload, RxFrame, TxFrame};
+
+/// Room for the largest frame that the kernel merges, its link header and the offload header.
+pub(super) const BUFFER: usize = 65_600;
+
+/// A descriptor that carries one frame per read and write.
+#[derive(Debug)]
+pub(super) struct Frames {
+    file: File,
+    buffer: Box<[u8]>,
+    /// Whether a `virtio_net_hdr` stands before each frame.
+    vnet: bool,
+    capabilities: Capabilities,
+}
+
+impl Frames {
+    /// `file` must not block.
+    pub(super) fn new(file: File, vnet: bool, capabilities: Capabilities) -> Self {
+        Self { file, buffer: vec![0; BUFFER].into(), vnet, capabilities }
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Lends the next frame; `None` if nothing waits.
+    pub(super) fn recv(&mut self) -> io::Result<Option<RxFrame<'_>>> {
+        let len = match self.file.read(&mut self.buffer) {
+            Ok(len) => len,
+            Err(error) if is_empty(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bytes = &self.buffer[..len];
+        if !self.vnet {
+            return Ok(Some(RxFrame::plain(bytes)));
+        }
+        let Some((header, bytes)) = bytes.split_first_chunk::<{ vnet::LEN }>() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame without its offload header"));
+        };
+        let offload = vnet::Header::parse(header).offload(bytes, self.capabilities.medium);
+        Ok(Some(RxFrame { bytes, offload }))
+    }
+
+    /// Sends the frame with one system call and no copy.
+    pub(super) fn send(&mut self, frame: &TxFrame<'_>) -> io::Result<()> {
+        let header = vnet::Header::of(&frame.offload).to_bytes();
+        let header: &[u8] = if self.vnet { &header } else { &[] };
+        if !self.vnet && needs_help(&frame.offload) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this device completes no frames"));
+        }
+        let parts = [header, frame.head, frame.body[0], frame.body[1]].map(IoSlice::new);
+        match self.file.write_vectored(&parts) {
+            Ok(len) if len == header.len() + frame.len() => Ok(()),
+            Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+            // A queue without room, an interface that is down, a signal: the frame is lost, the device is not.
+            Err(error) if is_lost(&error) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn needs_help(offload: &Offload) -> bool {
+    offload.gso.is_some() || matches!(offload.checksum, Checksum::Partial { .. })
+}
+
+fn is_empty(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+pub(super) fn is_lost(error: &io::Error) -> bool {
+    is_empty(error) || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EIO | libc::ENETDOWN))
+}

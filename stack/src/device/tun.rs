@@ -1,0 +1,81 @@
+//! TUN: an interface of the kernel that hands over IP packets, without link headers.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::tap::{Queue, QueueBuilder};
+use super::{Capabilities, Cidr, Device, Error, Medium};
+use crate::buf::frame::{RxFrame, TxFrame};
+use crate::time::Instant;
+
+/// A TUN: a point-to-point interface of the kernel whose other end is this process.
+///
+/// It is gone when this value is dropped, unless it was there before (`ip tuntap add`).
+#[derive(Debug)]
+pub struct Tun(Queue);
+
+/// What a TUN is to be like: the kernel's side of it.
+#[derive(Debug)]
+#[must_use]
+pub struct TunBuilder(QueueBuilder);
+
+impl Tun {
+    /// The interface's name.
+    pub fn name(&self) -> &str {
+        self.0.name.as_str()
+    }
+}
+
+impl TunBuilder {
+    /// A TUN of that name; with `%d` in it, the kernel chooses a number.
+    pub fn new(name: &str) -> Self {
+        Self(QueueBuilder::new(name, Medium::Ip))
+    }
+
+    /// Gives the kernel's side an address; can be called many times. IPv6 addresses are usable at once.
+    pub fn address<A>(self, address: A) -> Self
+    where
+        A: TryInto<Cidr>,
+        Error: From<A::Error>,
+    {
+        Self(self.0.address(address.try_into().map_err(Error::from)))
+    }
+
+    /// The largest IP packet, in bytes (1500 unless told otherwise).
+    pub fn mtu(self, mtu: usize) -> Self {
+        Self(self.0.mtu(mtu))
+    }
+
+    /// Brings the interface up.
+    pub fn up(self) -> Self {
+        Self(self.0.up())
+    }
+
+    /// Takes and hands over merged packets and partial checksums; `capabilities` then says so.
+    pub fn offload(self) -> Self {
+        Self(self.0.offload())
+    }
+
+    /// Makes the interface and configures it.
+    ///
+    /// # Errors
+    /// As for a TAP: the message says what failed, why, and what mends it.
+    pub fn build(self) -> Result<Tun, Error> {
+        self.0.build().map(Tun)
+    }
+}
+
+impl Device for Tun {
+    fn capabilities(&self) -> Capabilities {
+        self.0.frames.capabilities()
+    }
+    fn recv(&mut self, _now: Instant) -> io::Result<Option<RxFrame<'_>>> {
+        self.0.recv()
+    }
+    fn send(&mut self, _now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
+        self.0.send(frame)
+    }
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.frames.as_fd())
+    }
+}
