@@ -18,7 +18,11 @@ pub(crate) fn netlink_route() -> io::Result<OwnedFd> {
 struct Rights([u8; 64]);
 
 /// Sends `bytes` over a UNIX socket, and with them a copy of `fd` if there is one.
-pub(crate) fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<usize> {
+pub(crate) fn send_with_fd(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fd: Option<BorrowedFd<'_>>,
+) -> io::Result<usize> {
     let mut rights = Rights([0; 64]);
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: `msghdr` is plain data; all-zero is an empty message.
