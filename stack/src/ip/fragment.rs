@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use arrayvec::ArrayVec;
 
-use super::header_checksum;
+use crate::wire::checksum::checksum;
 
 /// The most bytes of headers that a fragment has: an IPv4 header with all options, or an IPv6 header with some
 /// hop-by-hop or routing options and the fragment header.
@@ -146,7 +146,7 @@ impl Fragmenter {
             put_u16(head, v4::TOTAL_LENGTH, head_len + len);
             put_u16(head, v4::FLAGS_AND_OFFSET, offset / UNIT | if more { usize::from(V4_MORE) } else { 0 });
             put_u16(head, v4::CHECKSUM, 0);
-            let sum = header_checksum(head);
+            let sum = checksum(head);
             put_u16(head, v4::CHECKSUM, usize::from(sum));
         } else {
             put_u16(head, v6::PAYLOAD_LENGTH, head_len - V6_HEADER + len);

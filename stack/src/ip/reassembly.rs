@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use core::net::IpAddr;
 
-use super::header_checksum;
 use crate::buf::frame::InterfaceId;
 use crate::time::{Duration, Instant};
+use crate::wire::checksum::checksum;
 
 /// The largest IPv4 packet, and the largest payload of an IPv6 one.
 const MAX_LEN: usize = 65_535;
@@ -523,7 +523,7 @@ impl Datagram {
             packet[v4::FLAGS_AND_OFFSET].fill(0);
             self.mark_ce(&mut packet[1], 0);
             packet[v4::CHECKSUM].fill(0);
-            let sum = header_checksum(&packet[..kept]);
+            let sum = checksum(&packet[..kept]);
             packet[v4::CHECKSUM].copy_from_slice(&sum.to_be_bytes());
         } else {
             packet[v6::PAYLOAD_LENGTH].copy_from_slice(&len.to_be_bytes());

@@ -78,10 +78,10 @@ fn options_go_into_later_fragments_if_they_say_so() {
     let mut head = Head::new();
     assert_eq!(fragmenter.poll_fragment(&mut head), Some(0..1472));
     assert_eq!((head.len(), &head[20..]), (28, &[7, 3, 4, 1, 0x94, 4, 0, 0][..]));
-    assert_eq!(header_checksum(&head), 0);
+    assert_eq!(checksum(&head), 0);
     assert_eq!(fragmenter.poll_fragment(&mut head), Some(1472..2944));
     assert_eq!((head.len(), head[0], &head[20..]), (24, 0x46, &[0x94, 4, 0, 0][..]));
-    assert_eq!(header_checksum(&head), 0);
+    assert_eq!(checksum(&head), 0);
 }
 
 #[test]
@@ -148,7 +148,7 @@ proptest! {
         if v6 {
             prop_assert_eq!((whole[6], &whole[4..6]), (17, &(len as u16).to_be_bytes()[..]));
         } else {
-            prop_assert_eq!(header_checksum(&whole[..20]), 0);
+            prop_assert_eq!(checksum(&whole[..20]), 0);
         }
     }
 

@@ -13,7 +13,7 @@ fn fragments_in_order_make_the_packet() {
     assert_eq!(&t.packet[20..], b"aaaaaaaabbbbbbbbccccccccddd");
     assert_eq!(t.packet[2..4], [0, 47]);
     assert_eq!(t.packet[6..8], [0, 0]);
-    assert_eq!(header_checksum(&t.packet[..20]), 0);
+    assert_eq!(checksum(&t.packet[..20]), 0);
     assert!(t.reassembly.is_empty());
     assert_eq!(t.reassembly.bytes(), 0);
     assert_eq!((t.v4_stats().reasm_reqds, t.v4_stats().reasm_oks, t.v4_stats().reasm_fails), (3, 1, 0));
