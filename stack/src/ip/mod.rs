@@ -3,6 +3,7 @@
 
 pub mod fragment;
 pub mod icmp_error;
+pub mod input;
 pub mod output;
 pub mod pmtu;
 pub mod rate_limit;
