@@ -1,10 +1,12 @@
 //! What the integration tests share: namespaces and processes on the kernel's side, waiting without fixed delays,
 //! captures and what tshark says of them, a payload that every side can compute.
 
+pub mod architecture;
 pub mod frames;
 pub mod kernel;
 pub mod pattern;
 pub mod process;
 pub mod scratch;
+pub mod source;
 pub mod tshark;
 pub mod wait;
