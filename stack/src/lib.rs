@@ -4,6 +4,7 @@ pub mod buf;
 pub mod capture;
 pub mod device;
 pub mod ip;
+pub mod link;
 pub mod raw;
 pub mod rng;
 pub mod tcp;
