@@ -7,6 +7,7 @@ pub mod ip;
 pub mod link;
 pub mod raw;
 pub mod rng;
+pub mod sim;
 pub mod tcp;
 pub mod time;
 pub mod udp;

@@ -1,0 +1,16 @@
+//! A network in virtual time, and links as bad as one likes.
+//!
+//! [`Impairment`] says what a link does to frames, in netem's vocabulary. [`Channel`] does it, to one direction of
+//! anything; [`Impaired`] does it to a device in real time. Each decision is a [`Fate`]: a run writes its list,
+//! and a list can be played back instead of the dice.
+
+mod channel;
+mod dice;
+mod fate;
+mod impair;
+mod impaired;
+
+pub use channel::{Channel, Delivery, Passage};
+pub use fate::{Corruption, Counts, Drop, Fate, FateError, FateList, Fated};
+pub use impair::{Chance, Distribution, Impairment, ImpairmentError, Loss, Probability, Rate, Reorder};
+pub use impaired::Impaired;
