@@ -143,8 +143,9 @@ impl Fragmenter {
         let more = end < self.payload_len;
         let (len, head_len) = (end - offset, head.len());
         if head[0] >> 4 == 4 {
+            let more_bit = if more { usize::from(V4_MORE) } else { 0 };
             put_u16(head, v4::TOTAL_LENGTH, head_len + len);
-            put_u16(head, v4::FLAGS_AND_OFFSET, offset / UNIT | if more { usize::from(V4_MORE) } else { 0 });
+            put_u16(head, v4::FLAGS_AND_OFFSET, (offset / UNIT) | more_bit);
             put_u16(head, v4::CHECKSUM, 0);
             let sum = checksum(head);
             put_u16(head, v4::CHECKSUM, usize::from(sum));
@@ -210,7 +211,7 @@ impl Fragmenter {
 }
 
 /// The part `range` of a payload that lies in two slices.
-pub fn lend<'a>(body: [&'a [u8]; 2], range: Range<usize>) -> [&'a [u8]; 2] {
+pub fn lend(body: [&[u8]; 2], range: Range<usize>) -> [&[u8]; 2] {
     let [a, b] = body;
     let in_a = range.start.min(a.len())..range.end.min(a.len());
     let in_b =

@@ -12,13 +12,7 @@ use crate::time::Instant;
 use crate::why::{Reason, Why};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::Protocol;
-use crate::wire::{ext, ipv4, ipv6};
-
-/// Bytes before the quote.
-const ICMP_HEADER_LEN: usize = 8;
-/// The longest error over IPv4 (RFC 1812 section 4.3.2.3) and over IPv6 (RFC 4443 section 2.4 (c)).
-const MAX_PACKET_V4: usize = 576;
-const MAX_PACKET_V6: usize = ipv6::MIN_MTU;
+use crate::wire::{ext, icmpv4, icmpv6, ipv4, ipv6};
 
 /// What went wrong with a packet. Each has its form in both families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,9 +281,9 @@ fn write(
     out: &mut Vec<u8>,
 ) -> Protocol {
     let (protocol, (kind, code, rest), max_quote) = if source.is_ipv4() {
-        (Protocol::ICMP, problem.v4(), MAX_PACKET_V4 - ipv4::MIN_HEADER_LEN - ICMP_HEADER_LEN)
+        (Protocol::ICMP, problem.v4(), icmpv4::MAX_QUOTE_LEN)
     } else {
-        (Protocol::ICMPV6, problem.v6(), MAX_PACKET_V6 - ipv6::HEADER_LEN - ICMP_HEADER_LEN)
+        (Protocol::ICMPV6, problem.v6(), icmpv6::MAX_QUOTE_LEN)
     };
     let quote = &packet[..packet.len().min(max_quote)];
     out.clear();

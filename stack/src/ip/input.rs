@@ -9,6 +9,7 @@ use super::icmp_error::Problem;
 use super::reassembly::Fragment;
 use crate::buf::frame::InterfaceId;
 use crate::wire::ext::{self, OptionAction};
+use crate::wire::icmpv6::parameter_problem as code;
 use crate::wire::ip::{Packet, Protocol};
 use crate::wire::{Error, Layer, Reason, ipv4, ipv6};
 
@@ -221,21 +222,10 @@ pub fn check<'a>(bytes: &'a [u8], arrival: &Arrival, local: &impl Local) -> Verd
 pub fn unknown_protocol(packet: &Packet<'_>) -> Problem {
     if packet.is_v6() {
         // RFC 8200 section 4: code 1, pointing at the field that names it.
-        Problem::ParameterProblem {
-            code: code::UNRECOGNIZED_NEXT_HEADER,
-            pointer: packet.protocol_offset as u32,
-        }
+        Problem::ParameterProblem { code: code::NEXT_HEADER, pointer: packet.protocol_offset as u32 }
     } else {
         Problem::ProtocolUnreachable // RFC 1122 section 3.2.2.1
     }
-}
-
-/// Codes of the ICMPv6 parameter problem (RFC 4443 section 3.4, RFC 7112 section 5).
-mod code {
-    pub(super) const ERRONEOUS_FIELD: u8 = 0;
-    pub(super) const UNRECOGNIZED_NEXT_HEADER: u8 = 1;
-    pub(super) const UNRECOGNIZED_OPTION: u8 = 2;
-    pub(super) const INCOMPLETE_CHAIN: u8 = 3;
 }
 
 /// Drops a packet that cannot be read, and says so to its source where the RFCs want that.
@@ -250,21 +240,19 @@ fn refuse<'a>(bytes: &'a [u8], error: &Error, arrival: &Arrival, local: &impl Lo
                 Reason::Checksum => (DropReason::Checksum, None),
                 // RFC 8200 section 4.2.
                 Reason::UnknownOption(OptionAction::Discard) => (DropReason::Option, None),
-                Reason::UnknownOption(OptionAction::Report) => {
-                    (DropReason::Option, problem(code::UNRECOGNIZED_OPTION))
-                }
+                Reason::UnknownOption(OptionAction::Report) => (DropReason::Option, problem(code::OPTION)),
                 Reason::UnknownOption(OptionAction::ReportUnlessMulticast) => {
                     let multicast =
                         ipv6::Header::parse_quoted(bytes).is_ok_and(|(h, _)| h.dst.is_multicast());
-                    (DropReason::Option, problem(code::UNRECOGNIZED_OPTION).filter(|_| !multicast))
+                    (DropReason::Option, problem(code::OPTION).filter(|_| !multicast))
                 }
                 // RFC 8200 section 4.4.
-                Reason::RoutingHeader => (DropReason::Header, problem(code::ERRONEOUS_FIELD)),
+                Reason::RoutingHeader => (DropReason::Header, problem(code::HEADER_FIELD)),
                 // RFC 8200 section 4.
-                Reason::MisplacedHopByHop => (DropReason::Header, problem(code::UNRECOGNIZED_NEXT_HEADER)),
+                Reason::MisplacedHopByHop => (DropReason::Header, problem(code::NEXT_HEADER)),
                 // RFC 1122 section 3.2.2.5: an option that does not fit into its header.
                 Reason::Option if matches!(layer, Layer::Ipv4 | Layer::Extension) => {
-                    (DropReason::Header, problem(code::ERRONEOUS_FIELD))
+                    (DropReason::Header, problem(code::HEADER_FIELD))
                 }
                 _ => (DropReason::Header, None),
             }
@@ -354,17 +342,17 @@ fn multicast_scope(address: Ipv6Addr) -> Option<u8> {
 fn check_fragment<'a>(packet: &Packet<'a>, iface: InterfaceId) -> Verdict<'a> {
     let Some(piece) = packet.fragment else { return Verdict::Drop(DropReason::Header) };
     let offset = usize::from(piece.offset);
-    if let IpAddr::V6(_) = packet.src {
+    if packet.is_v6() {
         let problem = |code, pointer: usize| {
             Verdict::Error(Problem::ParameterProblem { code, pointer: pointer as u32 }, packet.bytes)
         };
         // RFC 8200 section 4.5, the error conditions.
         if piece.more && !packet.payload.len().is_multiple_of(8) {
-            return problem(code::ERRONEOUS_FIELD, v6::PAYLOAD_LENGTH_AT);
+            return problem(code::HEADER_FIELD, v6::PAYLOAD_LENGTH_AT);
         }
         if offset + packet.payload.len() > MAX_LEN {
             return problem(
-                code::ERRONEOUS_FIELD,
+                code::HEADER_FIELD,
                 packet.header_len() - v6::FRAGMENT_HEADER_LEN + v6::OFFSET_AT,
             );
         }

@@ -2,6 +2,7 @@
 //! it cannot go on.
 
 pub mod fragment;
+pub mod icmp;
 pub mod icmp_error;
 pub mod input;
 pub mod output;
