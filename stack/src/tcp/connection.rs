@@ -1,13 +1,23 @@
-//! One connection: what the caller sees of it.
+//! One connection: what the caller sees of it. What segments do to it is in `input`, what it sends in `output`,
+//! what time does to it in `timeout`.
 
 use super::error::{Error, IcmpError};
-use super::info::TcpInfo;
+use super::event::Events;
+use super::handshake::{Course, Offer, Opening, Peer, establish};
+use super::info::{Counters, TcpInfo};
 use super::options::{Keepalive, Settings};
-use super::segment::{Limits, Outgoing, Ports, Segment};
-use super::state::State;
+use super::receiver::Owed;
+use super::segment::{BASE_HEADER, Outgoing, Ports};
+use super::state::{Block, Open, State, Synchronised};
 use super::time_wait::TimeWait;
+use super::timer::{Timer, Timers};
+use crate::buf::ring::Ring;
 use crate::time::{Duration, Instant};
+use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
+use crate::wire::tcp::{Flags, Header};
+
+pub use super::event::{Event, Readiness};
 
 /// What a new connection gets from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,42 +27,11 @@ pub struct Start {
     /// Added to our timestamp clock, so that it tells nothing about us (RFC 7323 section 5.4). The same for
     /// successive connections of one pair of addresses.
     pub ts_offset: u32,
-    /// Largest TCP header, options and data of one segment, see [`Limits::max_segment`]. Decides the MSS that we announce.
+    /// Largest TCP header, options and data of one segment, see [`Limits::max_segment`](super::Limits).
+    /// Decides the MSS that we announce.
     pub max_segment: usize,
-}
-
-/// Something that happened to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// The handshake is complete.
-    Connected,
-    /// There is something to read.
-    Readable,
-    /// There is room to write again.
-    Writable,
-    /// The peer has sent its last byte.
-    ReadClosed,
-    /// The peer has acknowledged our last byte and our FIN.
-    WriteClosed,
-    /// Enters TIME-WAIT: [`Connection::take_time_wait`] has a value.
-    TimeWait,
-    /// The connection is over: `None` if both sides ended it in order.
-    Closed(Option<Error>),
-}
-
-/// What can be done without waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Readiness {
-    /// `recv` would not answer `WouldBlock`: data, the end of the stream, or an error.
-    pub readable: bool,
-    /// `send` would not answer `WouldBlock`.
-    pub writable: bool,
-    /// The peer has sent its last byte (it need not have been read), or we stopped reading.
-    pub read_closed: bool,
-    /// We cannot send any more.
-    pub write_closed: bool,
-    /// The connection failed: see [`Connection::error`].
-    pub error: bool,
+    /// The peer's MSS if it announces none: 536 for IPv4, 1220 for IPv6 (RFC 9293 section 3.7.1).
+    pub default_mss: u16,
 }
 
 /// One TCP connection.
@@ -60,108 +39,257 @@ pub struct Readiness {
 /// Getters; `handle_*` for input; commands; `poll_*` for output.
 #[derive(Debug)]
 pub struct Connection {
-    settings: Settings,
+    pub(crate) block: Block,
+    pub(crate) common: Common,
 }
+
+/// What a connection has in all its states.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) timers: Timers,
+    pub(crate) events: Events,
+    /// Why the connection ended, if not in order.
+    pub(crate) error: Option<Error>,
+    /// An error that nobody has taken yet, soft ones included.
+    pub(crate) news: Option<Error>,
+    /// The last ICMP error that did not end the connection.
+    pub(crate) soft_error: Option<Error>,
+    pub(crate) counters: Counters,
+    /// Written, not yet acknowledged.
+    pub(crate) tx: Ring,
+    /// Received, not yet read.
+    pub(crate) rx: Ring,
+    /// See [`Start::max_segment`].
+    pub(crate) max_segment: usize,
+    /// Something may be there to send.
+    pub(crate) dirty: bool,
+    /// A segment that does not depend on the state any more: a RST, the last ACK.
+    pub(crate) parting: Option<Outgoing>,
+    /// The application has let go.
+    pub(crate) orphaned: bool,
+    /// The application has written its last byte.
+    pub(crate) write_shut: bool,
+    /// The application does not read any more.
+    pub(crate) read_shut: bool,
+    /// The peer's FIN has arrived in its turn.
+    pub(crate) end_of_stream: bool,
+    /// The application waits for room.
+    pub(crate) write_blocked: bool,
+    /// When the application or the peer last did something.
+    pub(crate) last_active: Instant,
+}
+
+/// Buffers that stand empty for this long give their memory back.
+const IDLE_TIME: Duration = Duration::from_secs(1);
+/// No path is narrower than this: TCP header, timestamps and a few bytes.
+const MIN_SEGMENT: usize = BASE_HEADER + 12 + 16;
 
 impl Connection {
     /// Begins an active open: the SYN leaves with the next `poll_transmit`.
     pub fn connect(now: Instant, ports: Ports, start: Start, settings: Settings) -> Self {
-        let _ = (now, ports, start, settings);
-        todo!()
+        let mut common = Common::new(now, ports, settings, start.max_segment);
+        common.dirty = true;
+        if let Some(timeout) = common.settings.user_timeout {
+            common.timers.set(Timer::UserTimeout, now + timeout);
+        }
+        let opening = Opening::new(now, start, &common.settings);
+        Self { block: Block::Opening(Box::new(opening)), common }
+    }
+
+    /// A connection whose handshake a listener has completed.
+    pub(crate) fn accepted(
+        now: Instant,
+        ports: Ports,
+        start: &Start,
+        settings: Settings,
+        offer: &Offer,
+        peer: &Peer,
+        course: Course,
+    ) -> Self {
+        let mut common = Common::new(now, ports, settings, start.max_segment);
+        let open = establish(now, start, offer, peer, course, &mut common);
+        common.handle_established(now);
+        Self { block: Block::Open(Box::new(open)), common }
     }
 
     /// The state.
     pub fn state(&self) -> State {
-        todo!()
+        match &self.block {
+            Block::Opening(opening) if opening.peer.is_some() => State::SynReceived,
+            Block::Opening(_) => State::SynSent,
+            Block::Open(open) => open.state.state(),
+            Block::TimeWait(_) => State::TimeWait,
+            Block::Closed => State::Closed,
+        }
     }
 
     /// The ports.
     pub fn ports(&self) -> Ports {
-        todo!()
+        self.common.ports
     }
 
     /// A snapshot of everything else.
     pub fn info(&self) -> TcpInfo {
-        todo!()
+        let common = &self.common;
+        let base = TcpInfo {
+            state: self.state(),
+            unread: common.rx.len() as u64,
+            unsent: common.tx.len() as u64,
+            counters: common.counters,
+            ..TcpInfo::default()
+        };
+        match &self.block {
+            Block::Opening(opening) => TcpInfo {
+                rto: opening.rtt.rto(),
+                backoff: opening.rtt.backoffs(),
+                advmss: opening.offer.mss,
+                rcv_wnd: u64::from(opening.offer.window),
+                ..base
+            },
+            Block::Open(open) => open.info(base, common.tx.len()),
+            Block::TimeWait(_) | Block::Closed => base,
+        }
     }
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.common.settings
     }
 
-    /// Why the connection failed, if it did; or the last ICMP error that did not end it.
+    /// Why the connection failed, if it did.
     pub fn error(&self) -> Option<Error> {
-        todo!()
+        self.common.error
     }
 
     /// What can be done without waiting.
     pub fn readiness(&self) -> Readiness {
-        todo!()
+        let common = &self.common;
+        let opening = matches!(self.block, Block::Opening(_));
+        let over = matches!(self.block, Block::TimeWait(_) | Block::Closed);
+        let write_closed = common.write_shut || over;
+        let read_closed = common.end_of_stream || common.read_shut || over;
+        Readiness {
+            readable: !common.rx.is_empty() || read_closed,
+            writable: write_closed || (!opening && common.tx.free() > 0),
+            read_closed,
+            write_closed,
+            error: common.error.is_some(),
+        }
     }
 
     /// Whether nothing will ever happen again: no timer, nothing to send.
     /// What is received may still be read.
     pub fn is_finished(&self) -> bool {
-        todo!()
+        matches!(self.block, Block::Closed) && self.common.parting.is_none()
+    }
+
+    /// Whether the application has let go of the connection by `close` or `abort`.
+    pub fn is_orphaned(&self) -> bool {
+        self.common.orphaned
+    }
+
+    /// Bytes written that the peer has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.common.tx.len()
+    }
+
+    /// Bytes of memory that its buffers occupy now.
+    pub fn buffer_memory(&self) -> usize {
+        self.common.tx.memory() + self.common.rx.memory()
     }
 
     /// Whether `poll_transmit` may have something. Cheap; false is certain.
     pub fn wants_transmit(&self, now: Instant) -> bool {
         let _ = now;
-        todo!()
+        self.common.dirty || self.common.parting.is_some()
     }
 
     /// When `handle_timeout` is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.common.timers.next()
     }
 
-    /// Whether an ICMP error about a segment of ours that began at `seq` is believable (RFC 5927 section 4.1):
-    /// the segment must be in flight.
+    /// Whether an ICMP error about a segment of ours that began at `seq` is believable: the segment must be in flight.
     pub fn accepts_icmp(&self, seq: SeqNum) -> bool {
-        let _ = seq;
-        todo!()
+        // RFC 5927 section 4.1.
+        match &self.block {
+            Block::Opening(opening) => opening.sent && seq == opening.start.iss,
+            Block::Open(open) => seq.at_or_after(open.sender.snd_una) && seq.before(open.sender.snd_max),
+            Block::TimeWait(_) | Block::Closed => false,
+        }
     }
 
-    /// A segment arrived.
-    pub fn handle_segment(&mut self, now: Instant, segment: &Segment<'_>) {
-        let _ = (now, segment);
-        todo!()
-    }
-
-    /// Time has come to `poll_timeout`.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
-    }
-
-    /// An ICMP error about a segment of ours; ignored unless [`Self::accepts_icmp`].
+    /// An ICMP error about a segment of ours that began at `seq`; ignored unless [`Self::accepts_icmp`].
     pub fn handle_icmp(&mut self, now: Instant, seq: SeqNum, error: IcmpError) {
-        let _ = (now, seq, error);
-        todo!()
+        if !self.accepts_icmp(seq) {
+            return;
+        }
+        // RFC 1122 section 4.2.3.9 and RFC 5927 section 5.2: a hard error ends an attempt to connect and nothing else.
+        if error.is_hard() && matches!(self.block, Block::Opening(_)) {
+            self.finish(Some(error.error()));
+        } else {
+            self.handle_soft_error(now, error.error());
+        }
     }
 
     /// Our own host found that the peer cannot be reached (no route, no answer to ARP or NDP).
     /// Ends an open under way; an established connection goes on trying.
     pub fn handle_unreachable(&mut self, now: Instant, error: Error) {
-        let _ = (now, error);
-        todo!()
+        if matches!(self.block, Block::Opening(_)) {
+            self.finish(Some(error));
+        } else {
+            self.handle_soft_error(now, error);
+        }
     }
 
-    /// The path takes segments of at most `max_segment` bytes (see [`Limits`]) from now on. What was larger is sent again.
+    /// The path takes segments of at most `max_segment` bytes (see [`Limits`](super::Limits)) from now on.
+    /// What was larger is sent again.
     pub fn handle_path_mtu(&mut self, now: Instant, max_segment: usize) {
-        let _ = (now, max_segment);
-        todo!()
+        let _ = now;
+        let shrunk = max_segment < self.common.max_segment;
+        self.set_max_segment(max_segment);
+        if let Block::Open(open) = &mut self.block
+            && shrunk
+            && open.sender.flight() > 0
+            && !open.sender.probing
+        {
+            open.recovery.handle_too_large(&mut open.sender.board);
+            self.common.dirty = true;
+        }
     }
 
-    /// Takes bytes to be sent; answers how many fitted.
+    /// Takes bytes to be sent; answers how many fitted. Before the handshake is complete they wait.
     ///
     /// # Errors
     /// `WouldBlock` if the buffer is full, `BrokenPipe` after our end of the stream, the connection's error after its failure.
     pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
-        let _ = (now, data);
-        todo!()
+        self.send_slices(now, &[data])
+    }
+
+    /// As `send`, from several pieces.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_slices(&mut self, now: Instant, parts: &[&[u8]]) -> Result<usize, Error> {
+        if let Some(error) = self.common.error {
+            return Err(error);
+        }
+        if self.common.write_shut || matches!(self.block, Block::TimeWait(_) | Block::Closed) {
+            return Err(Error::BrokenPipe);
+        }
+        let common = &mut self.common;
+        let wanted: usize = parts.iter().map(|part| part.len()).sum();
+        let taken = common.tx.write_slices(parts);
+        common.write_blocked = taken < wanted || common.tx.free() == 0;
+        if taken == 0 && wanted > 0 {
+            return Err(Error::WouldBlock);
+        }
+        common.handle_activity(now);
+        common.arm_user_timeout(now);
+        common.dirty = true;
+        Ok(taken)
     }
 
     /// Gives received bytes; 0 is the end of the stream (or an empty buffer).
@@ -169,8 +297,29 @@ impl Connection {
     /// # Errors
     /// `WouldBlock` if nothing is there, the connection's error after its failure.
     pub fn recv(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, Error> {
-        let _ = (now, out);
-        todo!()
+        if self.common.rx.is_empty() && !out.is_empty() {
+            return self.nothing_to_read();
+        }
+        let taken = self.common.rx.read(out);
+        self.handle_read(now);
+        Ok(taken)
+    }
+
+    /// The received bytes where they lie; see [`Self::consume`].
+    ///
+    /// # Errors
+    /// As `recv`.
+    pub fn received(&self) -> Result<[&[u8]; 2], Error> {
+        if self.common.rx.is_empty() {
+            self.nothing_to_read()?;
+        }
+        Ok(self.common.rx.peek(0, usize::MAX))
+    }
+
+    /// Drops the first `n` received bytes, which [`Self::received`] has shown.
+    pub fn consume(&mut self, now: Instant, n: usize) {
+        self.common.rx.consume(n);
+        self.handle_read(now);
     }
 
     /// Like `recv`, but the bytes stay.
@@ -178,8 +327,13 @@ impl Connection {
     /// # Errors
     /// As `recv`.
     pub fn peek(&self, out: &mut [u8]) -> Result<usize, Error> {
-        let _ = out;
-        todo!()
+        if self.common.rx.is_empty() && !out.is_empty() {
+            return self.nothing_to_read();
+        }
+        let [first, second] = self.common.rx.peek(0, out.len());
+        out[..first.len()].copy_from_slice(first);
+        out[first.len()..first.len() + second.len()].copy_from_slice(second);
+        Ok(first.len() + second.len())
     }
 
     /// Ends our stream: a FIN follows the last byte. Reading goes on.
@@ -187,88 +341,355 @@ impl Connection {
     /// # Errors
     /// `NotConnected` if there is no connection.
     pub fn shutdown_write(&mut self, now: Instant) -> Result<(), Error> {
-        let _ = now;
-        todo!()
+        match &mut self.block {
+            Block::TimeWait(_) | Block::Closed if self.common.write_shut => Ok(()),
+            Block::TimeWait(_) | Block::Closed => Err(Error::NotConnected),
+            _ if self.common.write_shut => Ok(()),
+            Block::Opening(_) => {
+                // RFC 9293 section 3.10.4: queued until the connection is established.
+                self.common.write_shut = true;
+                Ok(())
+            }
+            Block::Open(open) => {
+                self.common.write_shut = true;
+                open.sender.fin = true;
+                open.state = open.state.on_close();
+                self.common.arm_user_timeout(now);
+                self.common.dirty = true;
+                Ok(())
+            }
+        }
     }
 
     /// Stops reading: what is there and what comes is thrown away.
     pub fn shutdown_read(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        self.common.read_shut = true;
+        self.common.rx.consume(usize::MAX);
+        self.handle_read(now);
     }
 
     /// The application lets go of the connection: it ends in order, or with a RST if received data was left unread
     /// or `linger` says so.
     pub fn close(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        if self.common.orphaned {
+            return;
+        }
+        self.common.orphaned = true;
+        let unread = !self.common.rx.is_empty();
+        match &self.block {
+            // RFC 9293 section 3.10.4: nobody knows of this connection yet.
+            Block::Opening(opening) if opening.peer.is_none() => return self.finish(None),
+            Block::TimeWait(_) | Block::Closed => return,
+            Block::Opening(_) | Block::Open(_) => {}
+        }
+        // RFC 2525 section 2.17: the peer must learn that its data was not read.
+        if unread || self.common.settings.linger == Some(Duration::ZERO) {
+            return self.reset(now, Error::ConnectionAborted, Reason::Abort);
+        }
+        let _ = self.shutdown_write(now);
+        if let Some(linger) = self.common.settings.linger {
+            self.common.timers.set(Timer::Linger, now + linger);
+        }
+        self.guard_fin_wait_2(now);
     }
 
     /// Ends the connection with a RST.
     pub fn abort(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        self.common.orphaned = true;
+        if !matches!(self.block, Block::Closed) {
+            self.reset(now, Error::ConnectionAborted, Reason::Abort);
+        }
     }
 
-    /// Takes the error, as `SO_ERROR` does.
+    /// Takes the error, as `SO_ERROR` does; an ICMP error that did not end the connection is one too.
     pub fn take_error(&mut self) -> Option<Error> {
-        todo!()
+        self.common.news.take()
     }
 
     /// Takes what the connection left for its TIME-WAIT. The connection is CLOSED afterwards; it can still be read.
     pub fn take_time_wait(&mut self) -> Option<TimeWait> {
-        todo!()
+        let Block::TimeWait(time_wait) = self.block else { return None };
+        self.block = Block::Closed;
+        self.common.timers.stop_all();
+        Some(time_wait)
     }
 
     /// Switches Nagle's algorithm off or on.
     pub fn set_nodelay(&mut self, now: Instant, nodelay: bool) {
-        let _ = (now, nodelay);
-        todo!()
+        let _ = now;
+        self.common.settings.nodelay = nodelay;
+        self.common.dirty = true;
     }
 
     /// Sets keepalive.
     pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        let _ = (now, keepalive);
-        todo!()
+        self.common.settings.keepalive = keepalive;
+        self.common.timers.stop(Timer::Keepalive);
+        if let Block::Open(open) = &mut self.block {
+            open.keepalive_probes = 0;
+            self.common.arm_keepalive(now);
+        }
     }
 
     /// Sets linger.
     pub fn set_linger(&mut self, linger: Option<Duration>) {
-        self.settings.linger = linger;
+        self.common.settings.linger = linger;
     }
 
-    /// Sets the user timeout.
+    /// Sets the user timeout; it counts from now.
     pub fn set_user_timeout(&mut self, now: Instant, timeout: Option<Duration>) {
-        let _ = (now, timeout);
-        todo!()
+        self.common.settings.user_timeout = timeout;
+        self.common.timers.stop(Timer::UserTimeout);
+        let waits = match &self.block {
+            Block::Opening(_) => true,
+            Block::Open(open) => open.sender.has_unacked(self.common.tx.len()),
+            Block::TimeWait(_) | Block::Closed => false,
+        };
+        if waits {
+            self.common.arm_user_timeout(now);
+        }
     }
 
     /// Sets the size of the send buffer. What is in it stays.
     pub fn set_send_buffer(&mut self, bytes: usize) {
-        let _ = bytes;
-        todo!()
+        self.common.settings.send_buffer = bytes;
+        self.common.tx.set_limit(bytes);
     }
 
     /// Sets the size of the receive buffer. A window once offered is never taken back.
     pub fn set_recv_buffer(&mut self, bytes: usize) {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// The next segment to send. Call until `None`; each answer counts as sent at `now`.
-    pub fn poll_transmit(&mut self, now: Instant, limits: &Limits) -> Option<Outgoing> {
-        let _ = (now, limits);
-        todo!()
+        self.common.settings.recv_buffer = bytes;
+        self.common.rx.set_limit(bytes);
+        self.common.dirty = true;
     }
 
     /// Where the payload of an answer of `poll_transmit` lies. Valid until the next call of a `&mut` method.
     pub fn payload(&self, outgoing: &Outgoing) -> [&[u8]; 2] {
-        let _ = outgoing;
-        todo!()
+        self.common.tx.peek(outgoing.offset as usize, outgoing.len as usize)
     }
 
     /// What happened.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.common.events.pop()
+    }
+
+    /// The connection is over; what was received can still be read.
+    pub(crate) fn finish(&mut self, error: Option<Error>) {
+        let common = &mut self.common;
+        common.timers.stop_all();
+        common.tx.clear();
+        common.tx.shrink();
+        common.dirty = false;
+        common.error = error;
+        common.news = error.or(common.news);
+        common.events.close(error);
+        self.block = Block::Closed;
+    }
+
+    /// The connection is over, and the peer is told so by a RST if it may not know.
+    pub(crate) fn reset(&mut self, now: Instant, error: Error, reason: Reason) {
+        let common = &mut self.common;
+        match &mut self.block {
+            // RFC 9293 section 3.10.5: both FINs are under way or done, or nobody knows of us.
+            Block::TimeWait(_) | Block::Closed => {}
+            Block::Open(open) if matches!(open.state, Synchronised::Closing | Synchronised::LastAck) => {}
+            Block::Opening(opening) => {
+                if let Some(peer) = &opening.peer {
+                    let header = common.bare(opening.start.iss + 1, peer.irs + 1, Flags::RST | Flags::ACK);
+                    common.parting = Some(Outgoing::bare(header, Why::new(reason)));
+                }
+            }
+            Block::Open(open) => {
+                let (seq, ack) = (open.sender.snd_nxt, open.receiver.rcv_nxt);
+                let mut header = common.bare(seq, ack, Flags::RST | Flags::ACK);
+                header.options.timestamps = open.terms.timestamps.then(|| open.clock.stamp(now));
+                common.parting = Some(Outgoing::bare(header, Why::new(reason)));
+            }
+        }
+        self.finish(Some(error));
+    }
+
+    /// Enters TIME-WAIT (RFC 9293 section 3.3.2); an ACK that is owed goes out.
+    pub(crate) fn enter_time_wait(&mut self, now: Instant) {
+        let Block::Open(open) = &mut self.block else { return };
+        let common = &mut self.common;
+        let time_wait = TimeWait::new(now, common.ports, common.settings.time_wait, open, &common.rx);
+        common.timers.stop_all();
+        common.timers.set(Timer::TimeWait, time_wait.expires());
+        if let Owed::Now(reason) = open.receiver.owed {
+            common.parting = Some(time_wait.acknowledge(now, reason));
+        }
+        common.dirty = false;
+        common.tx.clear();
+        common.tx.shrink();
+        common.events.push(Event::TimeWait);
+        self.block = Block::TimeWait(time_wait);
+    }
+
+    /// A socket that nobody holds does not wait in FIN-WAIT-2 for ever.
+    pub(crate) fn guard_fin_wait_2(&mut self, now: Instant) {
+        if self.common.orphaned && self.state() == State::FinWait2 {
+            let at = now + self.common.settings.fin_wait_2_timeout;
+            self.common.timers.set_if_unset(Timer::FinWait2, at);
+        }
+    }
+
+    pub(crate) fn set_max_segment(&mut self, max_segment: usize) {
+        let max_segment = max_segment.max(MIN_SEGMENT);
+        if max_segment == self.common.max_segment {
+            return;
+        }
+        self.common.max_segment = max_segment;
+        if let Block::Open(open) = &mut self.block {
+            let smss = open.terms.smss(max_segment);
+            if smss != open.sender.smss {
+                open.sender.smss = smss;
+                open.congestion.set_smss(smss);
+            }
+        }
+    }
+
+    fn handle_soft_error(&mut self, now: Instant, error: Error) {
+        let _ = now;
+        if !matches!(self.block, Block::TimeWait(_) | Block::Closed) {
+            self.common.soft_error = Some(error);
+            self.common.news = Some(error);
+        }
+    }
+
+    fn nothing_to_read(&self) -> Result<usize, Error> {
+        let common = &self.common;
+        if common.end_of_stream || common.read_shut {
+            return Ok(0);
+        }
+        match (&self.block, common.error) {
+            (_, Some(error)) => Err(error),
+            (Block::Opening(_) | Block::Open(_), None) => Err(Error::WouldBlock),
+            (Block::TimeWait(_) | Block::Closed, None) => Ok(0),
+        }
+    }
+
+    fn handle_read(&mut self, now: Instant) {
+        self.common.handle_activity(now);
+        if let Block::Open(open) = &mut self.block
+            && open.receiver.wants_update(&self.common.rx)
+        {
+            open.receiver.owe(Reason::WindowUpdate);
+            self.common.dirty = true;
+        }
+    }
+}
+
+impl Common {
+    fn new(now: Instant, ports: Ports, settings: Settings, max_segment: usize) -> Self {
+        Self {
+            ports,
+            timers: Timers::new(),
+            events: Events::default(),
+            error: None,
+            news: None,
+            soft_error: None,
+            counters: Counters::default(),
+            tx: Ring::new(settings.send_buffer),
+            rx: Ring::new(settings.recv_buffer),
+            max_segment: max_segment.max(MIN_SEGMENT),
+            dirty: false,
+            parting: None,
+            orphaned: false,
+            write_shut: false,
+            read_shut: false,
+            end_of_stream: false,
+            write_blocked: false,
+            last_active: now,
+            settings,
+        }
+    }
+
+    /// A header without options.
+    pub(crate) fn bare(&self, seq: SeqNum, ack: SeqNum, flags: Flags) -> Header {
+        Header {
+            src_port: self.ports.local,
+            dst_port: self.ports.remote,
+            seq,
+            ack,
+            flags,
+            ..Header::default()
+        }
+    }
+
+    /// The handshake is complete.
+    pub(crate) fn handle_established(&mut self, now: Instant) {
+        self.timers.stop_all();
+        self.arm_keepalive(now);
+        if !self.tx.is_empty() || self.write_shut {
+            self.arm_user_timeout(now);
+        }
+        self.events.push(Event::Connected);
+        self.events.push(Event::Writable);
+        self.dirty = true;
+    }
+
+    /// The application or the peer did something: buffers are in use.
+    pub(crate) fn handle_activity(&mut self, now: Instant) {
+        self.last_active = now;
+        if self.tx.memory() + self.rx.memory() > 0 {
+            self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
+        }
+    }
+
+    /// Buffers give their memory back, unless something happened meanwhile.
+    pub(crate) fn handle_idle(&mut self, now: Instant) {
+        let due = self.last_active + IDLE_TIME;
+        if due > now {
+            self.timers.set(Timer::Idle, due);
+            return;
+        }
+        self.tx.shrink();
+        self.rx.shrink();
+    }
+
+    pub(crate) fn arm_keepalive(&mut self, now: Instant) {
+        if let Some(keepalive) = self.settings.keepalive {
+            self.timers.set(Timer::Keepalive, now + keepalive.time);
+        }
+    }
+
+    /// Data waits for its acknowledgment.
+    pub(crate) fn arm_user_timeout(&mut self, now: Instant) {
+        if let Some(timeout) = self.settings.user_timeout {
+            self.timers.set_if_unset(Timer::UserTimeout, now + timeout);
+        }
+    }
+}
+
+impl Open {
+    fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
+        let (sender, board) = (&self.sender, &self.sender.board);
+        TcpInfo {
+            timestamps: self.terms.timestamps,
+            sack: self.terms.sack,
+            snd_wscale: self.terms.snd_wscale,
+            rcv_wscale: self.terms.rcv_wscale,
+            congestion: self.congestion.name(),
+            recovery: self.recovery.name(board),
+            rto: self.rtt.rto(),
+            backoff: self.rtt.backoffs(),
+            srtt: self.rtt.srtt(),
+            rttvar: self.rtt.rttvar().unwrap_or_default(),
+            min_rtt: self.rtt.min_rtt(),
+            snd_mss: sender.smss,
+            advmss: self.terms.mss,
+            cwnd: self.congestion.cwnd(),
+            ssthresh: Some(self.congestion.ssthresh()).filter(|&bytes| bytes < u64::MAX),
+            in_flight: u64::from(self.recovery.pipe(board, sender.smss)),
+            unacked: u64::from(sender.flight()),
+            unsent: u64::from(sender.unsent(written)),
+            sacked: u64::from(board.sacked()),
+            lost: u64::from(board.lost()),
+            snd_wnd: u64::from(sender.snd_wnd),
+            rcv_wnd: u64::from(self.receiver.window()),
+            pacing_rate: self.pacer.rate(),
+            ..base
+        }
     }
 }

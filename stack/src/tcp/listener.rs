@@ -1,22 +1,59 @@
 //! A listening port: small entries for handshakes under way, and a queue of connections that wait to be accepted.
 
+use core::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use super::connection::{Connection, Start};
+use super::handshake::{Course, Offer, Peer, syn_ack_header};
 use super::options::Settings;
-use super::segment::{Outgoing, Segment};
+use super::rtt::{INITIAL_RTO, MAX_RTO};
+use super::segment::{Outgoing, Ports, Segment, reset_for};
+use super::syncookie::{SynCookies, mark_timestamp, read_timestamp};
 use crate::rng::Rng;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use crate::why::{Reason, Why};
+use crate::wire::tcp::{Flags, Options};
 
 /// A listening port.
 ///
-/// `K` names a peer: its address and port and the local address (copied, ordered, otherwise opaque).
+/// `K` names a peer: its address and port and the local address (copied, ordered, hashed, otherwise opaque).
 /// `H` is the caller's handle of an established connection that waits for `accept`.
 ///
 /// Getters; `handle_segment`, `handle_timeout`; `push_accepted`, `accept`; `poll_transmit`.
+#[derive(Debug)]
 pub struct Listener<K, H> {
-    _todo: core::marker::PhantomData<(K, H)>,
+    port: u16,
+    backlog: usize,
+    settings: Settings,
+    half_open: BTreeMap<K, HalfOpen>,
+    /// When each half-open entry's SYN-ACK is repeated.
+    deadlines: BTreeSet<(Instant, K)>,
+    accept_queue: VecDeque<H>,
+    /// Whose SYN-ACK is to be sent.
+    due: VecDeque<K>,
+    /// SYN-ACKs with a cookie, which nobody remembers.
+    stateless: VecDeque<SynAck<K>>,
+    cookies: SynCookies,
+    /// Cookies count until then: none was sent for long.
+    cookies_until: Instant,
+    stats: ListenerStats,
+}
+
+/// A handshake under way: RFC 9293's SYN-RECEIVED, without buffers.
+#[derive(Clone, Debug)]
+struct HalfOpen {
+    ports: Ports,
+    start: Start,
+    offer: Offer,
+    peer: Peer,
+    sent_at: Instant,
+    deadline: Instant,
+    retries: u8,
+    due: Option<Reason>,
 }
 
 /// What a segment for a listening port leads to.
+#[allow(clippy::large_enum_variant, reason = "lives for one call")]
 #[derive(Debug)]
 pub enum Verdict {
     /// It was dealt with, or dropped and counted. `poll_transmit` may have something to say.
@@ -50,89 +87,323 @@ pub struct ListenerStats {
     pub cookies_accepted: u64,
     /// ACKs whose cookie was wrong.
     pub cookies_refused: u64,
+    /// SYN-ACKs with a cookie that were dropped because too many waited to be sent.
+    pub cookies_dropped: u64,
     /// Half-open connections given up.
     pub timed_out: u64,
+    /// Half-open connections that the peer reset.
+    pub reset: u64,
     /// Connections established.
     pub established: u64,
     /// Completed handshakes that had to wait because the accept queue was full.
     pub accept_overflows: u64,
 }
 
-impl<K: Copy + Ord + core::hash::Hash, H> Listener<K, H> {
-    /// A listener on `port` whose connections get `settings`. `backlog` bounds both the half-open connections
-    /// and those that wait to be accepted.
+/// SYN-ACKs with a cookie that may wait to be sent.
+const MAX_STATELESS: usize = 64;
+/// How long after the last cookie was sent its ACK may come.
+const COOKIE_LIFE: Duration = Duration::from_secs(128);
+
+impl<K: Copy + Ord + Hash, H> Listener<K, H> {
+    /// A listener on `port` whose connections get `settings`. `backlog` (at least 1) bounds both the half-open
+    /// connections and those that wait to be accepted.
     pub fn new(port: u16, backlog: usize, settings: Settings, rng: &mut Rng) -> Self {
-        let _ = (port, backlog, settings, rng);
-        todo!()
+        Self {
+            port,
+            backlog: backlog.max(1),
+            settings,
+            half_open: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            accept_queue: VecDeque::new(),
+            due: VecDeque::new(),
+            stateless: VecDeque::new(),
+            cookies: SynCookies::new(rng),
+            cookies_until: Instant::ZERO,
+            stats: ListenerStats::default(),
+        }
     }
 
     /// The port.
     pub fn port(&self) -> u16 {
-        todo!()
+        self.port
     }
 
     /// Half-open connections.
     pub fn half_open(&self) -> usize {
-        todo!()
+        self.half_open.len()
     }
 
     /// Connections that wait to be accepted.
     pub fn waiting(&self) -> usize {
-        todo!()
+        self.accept_queue.len()
     }
 
     /// The counters.
     pub fn stats(&self) -> &ListenerStats {
-        todo!()
+        &self.stats
     }
 
     /// The settings that new connections get.
     pub fn settings(&self) -> &Settings {
-        todo!()
+        &self.settings
     }
 
     /// When `handle_timeout` is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
-    /// Whether `poll_transmit` has something.
+    /// Whether `poll_transmit` may have something.
     pub fn wants_transmit(&self) -> bool {
-        todo!()
+        !self.due.is_empty() || !self.stateless.is_empty()
     }
 
     /// A segment from `peer` for the port, for which there is no connection.
     /// `start` is what a connection from there would begin with.
     pub fn handle_segment(&mut self, now: Instant, peer: K, start: Start, segment: &Segment<'_>) -> Verdict {
-        let _ = (now, peer, start, segment);
-        todo!()
+        if self.half_open.contains_key(&peer) {
+            return self.handle_half_open(now, peer, segment);
+        }
+        // RFC 9293 section 3.10.7.2. First: RST.
+        if segment.has(Flags::RST) {
+            return Verdict::Done;
+        }
+        // Second: an ACK has no place here, unless it brings a cookie back.
+        if segment.has(Flags::ACK) {
+            return self.handle_cookie(now, peer, start, segment);
+        }
+        // Third: SYN. A SYN with FIN is nobody's honest beginning.
+        if segment.has(Flags::SYN) && !segment.has(Flags::FIN) {
+            self.handle_syn(now, peer, start, segment);
+        }
+        Verdict::Done
     }
 
     /// Time has come to `poll_timeout`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+        while let Some(&(deadline, peer)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, peer));
+            let Some(entry) = self.half_open.get_mut(&peer) else { continue };
+            if entry.retries >= self.settings.syn_ack_retries {
+                self.forget(peer);
+                self.stats.timed_out += 1;
+                continue;
+            }
+            entry.retries += 1;
+            entry.deadline = now + (INITIAL_RTO * (1 << entry.retries.min(10))).min(MAX_RTO);
+            self.deadlines.insert((entry.deadline, peer));
+            self.ask(peer, Reason::SynAckRetransmit);
+        }
     }
 
     /// Changes the settings of connections that come later.
     pub fn settings_mut(&mut self) -> &mut Settings {
-        todo!()
+        &mut self.settings
+    }
+
+    /// Changes the backlog.
+    pub fn set_backlog(&mut self, backlog: usize) {
+        self.backlog = backlog.max(1);
     }
 
     /// Puts the handle of an established connection into the accept queue.
     pub fn push_accepted(&mut self, handle: H) {
-        let _ = handle;
-        todo!()
+        self.accept_queue.push_back(handle);
     }
 
     /// The connection that waits longest.
     pub fn accept(&mut self) -> Option<H> {
-        todo!()
+        self.accept_queue.pop_front()
+    }
+
+    /// The handles that wait to be accepted, all at once: the listener is being closed.
+    pub fn drain(&mut self) -> impl Iterator<Item = H> + '_ {
+        self.accept_queue.drain(..)
     }
 
     /// The next SYN-ACK to send.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<SynAck<K>> {
-        let _ = now;
-        todo!()
+        while let Some(peer) = self.due.pop_front() {
+            let Some(entry) = self.half_open.get_mut(&peer) else { continue };
+            let Some(reason) = entry.due.take() else { continue };
+            let header = syn_ack_header(now, entry.ports, &entry.start, &entry.offer, &entry.peer);
+            let why = Why::new(reason).with("retries", u64::from(entry.retries));
+            return Some(SynAck { peer, segment: Outgoing::bare(header, why) });
+        }
+        self.stateless.pop_front()
+    }
+
+    fn handle_syn(&mut self, now: Instant, peer: K, start: Start, segment: &Segment<'_>) {
+        self.stats.syns += 1;
+        if self.accept_queue.len() >= self.backlog {
+            self.stats.syns_dropped += 1;
+            return;
+        }
+        let ports = Ports::of_received(&segment.header);
+        let offer = Offer::new(&self.settings, start.max_segment);
+        if self.half_open.len() >= self.backlog {
+            return self.answer_with_cookie(now, peer, &start, &offer, segment);
+        }
+        let entry = HalfOpen {
+            ports,
+            start,
+            offer,
+            peer: Peer::of(segment, &offer, &start),
+            sent_at: now,
+            deadline: now + INITIAL_RTO,
+            retries: 0,
+            due: None,
+        };
+        self.deadlines.insert((entry.deadline, peer));
+        self.half_open.insert(peer, entry);
+        self.ask(peer, Reason::SynAck);
+    }
+
+    /// SYN-RECEIVED of a passive open: RFC 9293 section 3.10.7.4.
+    fn handle_half_open(&mut self, now: Instant, key: K, segment: &Segment<'_>) -> Verdict {
+        let Some(entry) = self.half_open.get(&key) else { return Verdict::Done };
+        let (header, rcv_nxt) = (&segment.header, entry.peer.irs + 1);
+        if segment.has(Flags::RST) {
+            // RFC 5961 section 3.2: only the exact number.
+            if header.seq == rcv_nxt {
+                self.forget(key);
+                self.stats.reset += 1;
+            }
+            return Verdict::Done;
+        }
+        // A SYN again, or another one: our SYN-ACK tells an honest peer what to do, which is to reset if it knows nothing.
+        if segment.has(Flags::SYN) {
+            self.ask(key, Reason::SynAckRetransmit);
+            return Verdict::Done;
+        }
+        let window = u32::from(entry.offer.window);
+        let in_window = header.seq.at_or_after(rcv_nxt) && header.seq.before(rcv_nxt + window.max(1));
+        let stamp = header.options.timestamps;
+        let old = entry.peer.terms.timestamps
+            && stamp.is_none_or(|stamp| super::handshake::is_before(stamp.value, entry.peer.ts));
+        if !in_window || old {
+            self.ask(key, Reason::SynAckRetransmit);
+            return Verdict::Done;
+        }
+        if !segment.has(Flags::ACK) {
+            return Verdict::Done;
+        }
+        if header.ack != entry.start.iss + 1 {
+            return reset_for(segment).map_or(Verdict::Done, Verdict::Reset);
+        }
+        if self.accept_queue.len() >= self.backlog {
+            // It stays half open: the peer repeats its data, or our SYN-ACK its question.
+            self.stats.accept_overflows += 1;
+            return Verdict::Done;
+        }
+        let Some(entry) = self.forget(key) else { return Verdict::Done };
+        let retries = entry.retries;
+        let course = Course { sample: (retries == 0).then(|| now - entry.sent_at), repeated: retries > 0 };
+        self.establish(now, &entry, course, segment)
+    }
+
+    /// RFC 4987 section 3.6: answers without remembering.
+    fn answer_with_cookie(
+        &mut self,
+        now: Instant,
+        key: K,
+        start: &Start,
+        offer: &Offer,
+        segment: &Segment<'_>,
+    ) {
+        if self.stateless.len() >= MAX_STATELESS {
+            self.stats.cookies_dropped += 1;
+            return;
+        }
+        let ports = Ports::of_received(&segment.header);
+        let mut peer = Peer::of(segment, offer, start);
+        if !peer.terms.timestamps {
+            // Without timestamps there is no room to remember these.
+            (peer.terms.scaled, peer.terms.sack) = (false, false);
+        }
+        let iss = self.cookies.make(now, &key, ports, peer.irs, peer.terms.peer_mss);
+        let mut header = syn_ack_header(now, ports, &Start { iss, ..*start }, offer, &peer);
+        if let Some(stamp) = &mut header.options.timestamps {
+            stamp.value = mark_timestamp(stamp.value, &segment.header.options);
+        }
+        let why = Why::new(Reason::SynAck).with("cookie", 1);
+        self.stateless.push_back(SynAck { peer: key, segment: Outgoing::bare(header, why) });
+        self.cookies_until = now + COOKIE_LIFE;
+        self.stats.cookies_sent += 1;
+    }
+
+    /// An ACK out of nowhere: a cookie that comes back, or a RST's due.
+    fn handle_cookie(&mut self, now: Instant, key: K, start: Start, segment: &Segment<'_>) -> Verdict {
+        let header = &segment.header;
+        let refused = || reset_for(segment).map_or(Verdict::Done, Verdict::Reset);
+        if segment.has(Flags::SYN) || now >= self.cookies_until {
+            return refused();
+        }
+        let (ports, irs, iss) = (Ports::of_received(header), header.seq - 1, header.ack - 1);
+        let Some(mss) = self.cookies.check(now, &key, ports, irs, iss) else {
+            self.stats.cookies_refused += 1;
+            return refused();
+        };
+        if self.accept_queue.len() >= self.backlog {
+            self.stats.accept_overflows += 1;
+            return Verdict::Done;
+        }
+        let stamp = header.options.timestamps.filter(|_| self.settings.timestamps);
+        let known = read_timestamp(mss, stamp.map(|stamp| stamp.echo));
+        let options = Options {
+            mss: Some(known.mss),
+            window_scale: known.window_scale,
+            sack_permitted: known.sack,
+            timestamps: stamp,
+            ..Options::default()
+        };
+        let offer = Offer::new(&self.settings, start.max_segment);
+        let terms = offer.meet(&options, start.default_mss);
+        let entry = HalfOpen {
+            ports,
+            start: Start { iss, ..start },
+            offer,
+            peer: Peer { irs, terms, ts: stamp.map_or(0, |stamp| stamp.value) },
+            sent_at: now,
+            deadline: now,
+            retries: 0,
+            due: None,
+        };
+        self.stats.cookies_accepted += 1;
+        self.establish(now, &entry, Course { sample: None, repeated: false }, segment)
+    }
+
+    fn establish(
+        &mut self,
+        now: Instant,
+        entry: &HalfOpen,
+        course: Course,
+        segment: &Segment<'_>,
+    ) -> Verdict {
+        self.stats.established += 1;
+        let settings = self.settings.clone();
+        let HalfOpen { ports, start, offer, peer, .. } = entry;
+        let mut connection = Connection::accepted(now, *ports, start, settings, offer, peer, course);
+        connection.handle_segment(now, segment);
+        Verdict::Established(Box::new(connection))
+    }
+
+    /// A SYN-ACK is to be sent to a half-open peer.
+    fn ask(&mut self, key: K, reason: Reason) {
+        if let Some(entry) = self.half_open.get_mut(&key)
+            && entry.due.is_none()
+        {
+            entry.due = Some(reason);
+            self.due.push_back(key);
+        }
+    }
+
+    fn forget(&mut self, key: K) -> Option<HalfOpen> {
+        let entry = self.half_open.remove(&key)?;
+        self.deadlines.remove(&(entry.deadline, key));
+        if entry.due.is_some() {
+            self.due.retain(|due| *due != key);
+        }
+        Some(entry)
     }
 }

@@ -9,15 +9,26 @@
 pub mod congestion;
 mod connection;
 mod error;
+mod event;
+mod handshake;
 mod info;
+mod input;
 pub mod isn;
 mod listener;
 mod options;
+mod output;
 pub mod pacing;
+mod receiver;
+mod recovery;
 pub mod rtt;
+mod sack;
 mod segment;
+mod sender;
 mod state;
+mod syncookie;
 mod time_wait;
+mod timeout;
+mod timer;
 
 pub use connection::{Connection, Event, Readiness, Start};
 pub use error::{Error, IcmpError};
@@ -27,3 +38,8 @@ pub use options::{Keepalive, Settings};
 pub use segment::{Limits, Outgoing, Ports, Segment, reset_for};
 pub use state::State;
 pub use time_wait::{TimeWait, TimeWaitVerdict};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What an application may set about a connection.
 
+use super::congestion::Algorithm;
 use crate::time::Duration;
 
 /// The settings of a connection. Those that the handshake negotiates count only before it.
@@ -14,6 +15,8 @@ pub struct Settings {
     pub linger: Option<Duration>,
     /// How long sent data may remain unacknowledged before the connection is given up (RFC 5482); `None`: by retries.
     pub user_timeout: Option<Duration>,
+    /// The congestion control.
+    pub congestion: Algorithm,
     /// Bytes of the send buffer. Allocated as needed.
     pub send_buffer: usize,
     /// Bytes of the receive buffer. Allocated as needed; negotiates the window scale.
@@ -49,6 +52,7 @@ impl Default for Settings {
             keepalive: None,
             linger: None,
             user_timeout: None,
+            congestion: Algorithm::default(),
             send_buffer: 1 << 20,
             recv_buffer: 1 << 20,
             max_mss: None,

@@ -1,0 +1,564 @@
+//! What a segment does to a connection: RFC 9293 section 3.10.7 in the RFC's order, a function a step.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use super::congestion::{AckSample, Loss, LossKind};
+use super::connection::{Common, Connection};
+use super::error::Error;
+use super::event::Event;
+use super::handshake::{Course, Opening, Peer, establish};
+use super::receiver::Owed;
+use super::recovery::{Ack, Phase, Signal};
+use super::sack::Acked;
+use super::segment::{Segment, reset_for};
+use super::state::{Block, Next, Open, Synchronised};
+use super::time_wait::TimeWaitVerdict;
+use super::timer::Timer;
+use crate::time::{Duration, Instant};
+use crate::why::Reason;
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::Flags;
+
+/// How a segment left the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// As it was: the rest of the segment does not count.
+    Dropped,
+    /// In TIME-WAIT.
+    TimeWait,
+    /// Over.
+    Closed(Option<Error>),
+    /// Over, and the peer is to hear it.
+    Reset(Error),
+}
+
+/// Challenge ACKs and answers to segments that carry nothing are at least this far apart (RFC 5961 section 7): two hosts
+/// that disagree must not answer each other for ever.
+const CHALLENGE_SPACING: Duration = Duration::from_millis(100);
+
+impl Connection {
+    /// A segment arrived.
+    pub fn handle_segment(&mut self, now: Instant, segment: &Segment<'_>) {
+        self.common.counters.segs_in += u64::from(segment.segments.max(1));
+        match &mut self.block {
+            Block::Opening(opening) => {
+                self.common.dirty = true;
+                if opening.peer.is_none() {
+                    self.handle_in_syn_sent(now, segment);
+                } else {
+                    self.handle_in_syn_received(now, segment);
+                }
+            }
+            Block::Open(_) => self.handle_in_open(now, segment),
+            Block::TimeWait(time_wait) => {
+                if let TimeWaitVerdict::Acknowledge(answer) = time_wait.handle_segment(now, segment) {
+                    self.common.parting = Some(answer);
+                    self.common.timers.set(Timer::TimeWait, time_wait.expires());
+                }
+            }
+            Block::Closed => {}
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.3.
+    fn handle_in_syn_sent(&mut self, now: Instant, segment: &Segment<'_>) {
+        let Block::Opening(opening) = &mut self.block else { return };
+        let header = &segment.header;
+        let acked = segment.has(Flags::ACK);
+        // First: the ACK must be for our SYN.
+        if acked && (header.ack != opening.start.iss + 1 || !opening.sent) {
+            self.common.parting = reset_for(segment);
+            return;
+        }
+        // Second: a RST is believed if it acknowledges our SYN.
+        if segment.has(Flags::RST) {
+            if acked {
+                self.finish(Some(Error::ConnectionRefused));
+            }
+            return;
+        }
+        // Fourth: the SYN.
+        if !segment.has(Flags::SYN) {
+            return;
+        }
+        let peer = Peer::of(segment, &opening.offer, &opening.start);
+        if acked {
+            return self.complete(now, &peer, segment);
+        }
+        // Both sides opened at once: SYN-RECEIVED.
+        opening.peer = Some(peer);
+        opening.due = Some(Reason::SynAck);
+    }
+
+    /// SYN-RECEIVED after a simultaneous open: RFC 9293 section 3.10.7.4.
+    fn handle_in_syn_received(&mut self, now: Instant, segment: &Segment<'_>) {
+        let Block::Opening(opening) = &mut self.block else { return };
+        let Some(peer) = opening.peer else { return };
+        let header = &segment.header;
+        let rcv_nxt = peer.irs + 1;
+        let repeated_syn = segment.has(Flags::SYN) && header.seq == peer.irs;
+        let in_window = header.seq.at_or_after(rcv_nxt)
+            && header.seq.before(rcv_nxt + u32::from(opening.offer.window).max(1));
+        // First: the sequence number. The peer's SYN-ACK repeats the number of its SYN.
+        if !repeated_syn && !in_window {
+            if !segment.has(Flags::RST) {
+                opening.due = Some(Reason::SynAckRetransmit);
+            }
+            return;
+        }
+        // Second: RST. Third is no concern of ours. Fourth: another SYN is repeated, or challenged with our SYN-ACK.
+        if segment.has(Flags::RST) {
+            if header.seq == rcv_nxt {
+                self.finish(Some(Error::ConnectionRefused));
+            }
+            return;
+        }
+        if segment.has(Flags::SYN) && (!repeated_syn || !segment.has(Flags::ACK)) {
+            opening.due = Some(Reason::SynAckRetransmit);
+            return;
+        }
+        // Fifth: the ACK.
+        if !segment.has(Flags::ACK) {
+            return;
+        }
+        if header.ack != opening.start.iss + 1 {
+            self.common.parting = reset_for(segment);
+            return;
+        }
+        self.complete(now, &peer, segment);
+    }
+
+    /// The handshake is complete; the rest of the segment follows.
+    fn complete(&mut self, now: Instant, peer: &Peer, segment: &Segment<'_>) {
+        let Block::Opening(opening) = &self.block else { return };
+        let Opening { start, offer, sent_at, retries, .. } = **opening;
+        let course = Course { sample: (retries == 0).then(|| now - sent_at), repeated: retries > 0 };
+        let common = &mut self.common;
+        let mut open = establish(now, &start, &offer, peer, course, common);
+        common.handle_established(now);
+        common.soft_error = None;
+        // RFC 7323 section 2.2: the window of a segment with SYN is not scaled.
+        let syn = segment.has(Flags::SYN);
+        let shift = if syn { 0 } else { open.terms.snd_wscale };
+        open.sender.snd_wnd = u32::from(segment.header.window) << shift;
+        open.sender.max_snd_wnd = open.sender.snd_wnd;
+        open.receiver.owe(Reason::Ack);
+        if common.write_shut {
+            open.sender.fin = true;
+            open.state = open.state.on_close();
+        }
+        self.block = Block::Open(Box::new(open));
+        let mut rest = *segment;
+        if syn {
+            rest.header.flags.remove(Flags::SYN);
+            rest.header.seq += 1;
+        }
+        if rest.seq_len() > 0 {
+            // Its window is already taken; what it says about it would be scaled.
+            rest.header.window = (u32::from(rest.header.window) << shift >> peer.terms.snd_wscale) as u16;
+            self.handle_in_open(now, &rest);
+        }
+    }
+
+    /// A segment in a synchronised state.
+    pub(crate) fn handle_in_open(&mut self, now: Instant, segment: &Segment<'_>) {
+        let Block::Open(open) = &mut self.block else { return };
+        let common = &mut self.common;
+        common.dirty = true;
+        common.handle_activity(now);
+        let mut input =
+            Input { open, common, now, segment, start: segment.header.seq, data: segment.payload };
+        let outcome = input.run();
+        input.arm_delayed_ack();
+        match outcome {
+            Continue(()) | Break(Outcome::Dropped) => self.guard_fin_wait_2(now),
+            Break(Outcome::TimeWait) => self.enter_time_wait(now),
+            Break(Outcome::Closed(error)) => self.finish(error),
+            Break(Outcome::Reset(error)) => self.reset(now, error, Reason::Refused),
+        }
+    }
+}
+
+/// One segment on its way through the steps.
+struct Input<'a> {
+    open: &'a mut Open,
+    common: &'a mut Common,
+    now: Instant,
+    segment: &'a Segment<'a>,
+    /// The data that is within the window, and where it begins.
+    start: SeqNum,
+    data: &'a [u8],
+}
+
+type Step = ControlFlow<Outcome>;
+
+impl Input<'_> {
+    fn run(&mut self) -> Step {
+        self.check_timestamps()?;
+        self.check_sequence()?;
+        self.check_reset()?;
+        self.check_syn()?;
+        self.check_ack()?;
+        self.take_timestamp();
+        self.take_ack()?;
+        // Sixth: the urgent pointer is read by the wire format and left alone; urgent data stays in the stream (RFC 6093).
+        self.take_data()?;
+        self.take_fin()
+    }
+
+    /// RFC 7323 section 5.3 R1: PAWS, before anything else.
+    fn check_timestamps(&mut self) -> Step {
+        if !self.open.terms.timestamps || self.segment.has(Flags::RST) {
+            return Continue(());
+        }
+        // RFC 7323 section 3.2: once agreed, a segment without them is dropped in silence.
+        let Some(stamp) = self.segment.header.options.timestamps else { return self.paws_reject() };
+        if self.open.clock.is_old(self.now, stamp.value) {
+            self.challenge(Reason::DupAck);
+            return self.paws_reject();
+        }
+        Continue(())
+    }
+
+    /// First: the sequence number (RFC 9293 section 3.10.7.4), and what of the data lies in the window.
+    fn check_sequence(&mut self) -> Step {
+        let (nxt, window) = (self.open.receiver.rcv_nxt, self.open.receiver.window());
+        let edge = nxt + window;
+        let end = self.start + self.data.len() as u32;
+        let acceptable = if self.data.is_empty() {
+            // Note: a bare ACK or FIN at the right edge is welcome: its sender has filled the window.
+            self.start.at_or_after(nxt) && self.start.at_or_before(edge)
+        } else {
+            // RFC 9293 section 3.10.7.4: with a window of zero the ACK, URG and RST of the next segment still count.
+            (self.start.before(edge) && end.after(nxt)) || self.start == nxt
+        };
+        if !acceptable {
+            return self.refuse();
+        }
+        if end.after(edge) {
+            let fits = edge.distance(self.start).max(0) as usize;
+            self.data = &self.data[..fits.min(self.data.len())];
+            self.open.receiver.owe(Reason::Ack);
+        }
+        self.open.last_heard = self.now;
+        self.open.keepalive_probes = 0;
+        Continue(())
+    }
+
+    /// Second: RST. RFC 5961 section 3.2: only the exact number is believed, others in the window are challenged.
+    fn check_reset(&mut self) -> Step {
+        if !self.segment.has(Flags::RST) {
+            return Continue(());
+        }
+        if self.start != self.open.receiver.rcv_nxt {
+            self.challenge(Reason::ChallengeAck);
+            return Break(Outcome::Dropped);
+        }
+        Break(Outcome::Closed(match self.open.state {
+            Synchronised::Closing | Synchronised::LastAck => None,
+            _ => Some(Error::ConnectionReset),
+        }))
+    }
+
+    /// Fourth: SYN. RFC 5961 section 4.2: challenged whatever its number.
+    fn check_syn(&mut self) -> Step {
+        if self.segment.has(Flags::SYN) {
+            self.challenge(Reason::ChallengeAck);
+            return Break(Outcome::Dropped);
+        }
+        Continue(())
+    }
+
+    /// Fifth: ACK. RFC 5961 section 5.2: it must lie near what is in flight.
+    fn check_ack(&mut self) -> Step {
+        if !self.segment.has(Flags::ACK) {
+            return Break(Outcome::Dropped);
+        }
+        let (sender, ack) = (&self.open.sender, self.segment.header.ack);
+        let oldest = sender.snd_una - sender.max_snd_wnd;
+        if ack.before(oldest) || ack.after(sender.snd_max) {
+            self.challenge(Reason::ChallengeAck);
+            return Break(Outcome::Dropped);
+        }
+        Continue(())
+    }
+
+    /// RFC 7323 section 4.3: the timestamp to echo.
+    fn take_timestamp(&mut self) {
+        if let Some(stamp) = self.segment.header.options.timestamps.filter(|_| self.open.terms.timestamps) {
+            self.open.clock.update(self.now, stamp.value, self.segment.header.seq);
+        }
+    }
+
+    /// Fifth, continued: what is acknowledged, and the peer's window.
+    fn take_ack(&mut self) -> Step {
+        let header = &self.segment.header;
+        let window = u32::from(header.window) << self.open.terms.snd_wscale;
+        let sender = &mut self.open.sender;
+        if header.ack.before(sender.snd_una) {
+            return Continue(());
+        }
+        let una_before = sender.snd_una;
+        let flight = sender.board.outstanding();
+        let mut acked = Acked::default();
+        sender.board.handle_ack(header.ack, &mut acked);
+        sender.snd_nxt = sender.snd_nxt.max(header.ack);
+        let sack = header.options.sack;
+        if self.open.terms.sack {
+            for &block in sack.as_slice() {
+                sender.board.handle_sack(block, &mut acked);
+            }
+            // RFC 2883 section 4: a first block below the acknowledgment number reports a duplicate.
+            if sack.as_slice().first().is_some_and(|first| first.start.before(header.ack)) {
+                self.common.counters.dsacks_in += 1;
+            }
+        }
+        let window_changed = sender.handle_window(header.seq, header.ack, window);
+        let progress = header.ack.after(una_before);
+        let plain = self.segment.payload.is_empty() && !self.segment.has(Flags::FIN);
+        let duplicate = flight > 0
+            && !progress
+            && if self.open.terms.sack { acked.newly > 0 } else { plain && !window_changed };
+        self.common.counters.dup_acks_in += u32::from(duplicate);
+        if progress {
+            self.advance(una_before);
+        }
+        self.measure(&acked, progress, flight);
+        self.recover(acked, una_before, duplicate, flight);
+        self.update_persist(progress);
+        self.rearm(progress);
+        self.check_fin_acked()
+    }
+
+    /// SND.UNA moves: room in the send buffer.
+    fn advance(&mut self, una_before: SeqNum) {
+        let (sender, common) = (&mut self.open.sender, &mut *self.common);
+        sender.snd_una = self.segment.header.ack;
+        let numbers = sender.snd_una - una_before;
+        let bytes = common.tx.consume(numbers as usize) as u32;
+        sender.fin_acked |= sender.fin && numbers > bytes;
+        sender.retries = 0;
+        common.soft_error = None;
+        common.counters.bytes_acked += u64::from(bytes);
+        if common.write_blocked && common.tx.free() >= (common.tx.limit() / 4).max(1) {
+            common.write_blocked = false;
+            common.events.push(Event::Writable);
+        }
+        common.timers.stop(Timer::UserTimeout);
+        if sender.has_unacked(common.tx.len()) {
+            common.arm_user_timeout(self.now);
+        }
+    }
+
+    /// The round-trip time (RFC 6298 section 3, RFC 7323 section 4.1).
+    fn measure(&mut self, acked: &Acked, progress: bool, flight: u32) {
+        let open = &mut *self.open;
+        let own = acked.sample.filter(|_| !acked.resent).map(|sent_at| self.now - sent_at);
+        // Karn: what was sent twice is only told apart by a timestamp.
+        let stamp = self.segment.header.options.timestamps.filter(|_| open.terms.timestamps && progress);
+        let sample = own.or_else(|| stamp.and_then(|stamp| open.clock.since(self.now, stamp.echo)));
+        if let Some(sample) = sample {
+            open.rtt.handle_sample(self.now, sample, flight.div_ceil(2 * open.sender.smss));
+        }
+    }
+
+    /// Loss recovery and congestion control.
+    fn recover(&mut self, acked: Acked, una_before: SeqNum, duplicate: bool, flight: u32) {
+        let open = &mut *self.open;
+        let ack = Ack {
+            una: open.sender.snd_una,
+            nxt: open.sender.snd_nxt,
+            acked,
+            progress: open.sender.snd_una.after(una_before),
+            duplicate,
+            smss: open.sender.smss,
+        };
+        let before = open.recovery.phase();
+        let signal = open.recovery.handle_ack(&ack, &mut open.sender.board);
+        open.sender.delivered += u64::from(acked.newly);
+        match signal {
+            Signal::Begins => {
+                self.common.counters.recoveries += 1;
+                let loss = Loss { now: self.now, flight: u64::from(flight), kind: LossKind::Fast };
+                open.congestion.on_congestion_event(&loss);
+            }
+            Signal::Ends => {
+                open.congestion.on_recovery_exit(self.now, u64::from(open.sender.flight()));
+            }
+            Signal::None => {}
+        }
+        if acked.newly > 0 && signal == Signal::None {
+            let cwnd = open.congestion.cwnd();
+            let slow_start = cwnd < open.congestion.ssthresh();
+            let limited = una_before.before(open.sender.cwnd_limited_to)
+                || (slow_start && 2 * u64::from(flight) > cwnd);
+            open.congestion.on_ack(&AckSample {
+                now: self.now,
+                newly_acked: u64::from(acked.newly),
+                flight: u64::from(flight),
+                rtt: open.rtt.latest(),
+                srtt: open.rtt.srtt(),
+                min_rtt: open.rtt.min_rtt(),
+                app_limited: !limited,
+                in_recovery: before == Phase::Fast,
+                delivered: open.sender.delivered,
+                delivery_rate: None,
+            });
+        }
+        open.set_pacing_rate(self.common.settings.pacing);
+    }
+
+    /// What the peer's window means for probes (RFC 9293 section 3.8.6.1).
+    fn update_persist(&mut self, progress: bool) {
+        let (open, common) = (&mut *self.open, &mut *self.common);
+        let sender = &mut open.sender;
+        if progress {
+            sender.probing = false;
+        }
+        if sender.snd_wnd == 0 {
+            // RFC 9293 section 3.8.6.1: while the peer answers, its window may stay closed for ever.
+            sender.retries = 0;
+            return;
+        }
+        if sender.probing {
+            sender.unsend_probe();
+        }
+        sender.probe_due = false;
+        open.persist_backoff = 0;
+        common.timers.stop(Timer::Persist);
+    }
+
+    /// RFC 6298 section 5.2 and 5.3: the timer runs while something is in flight, and anew with each progress.
+    fn rearm(&mut self, progress: bool) {
+        let (open, common) = (&*self.open, &mut *self.common);
+        if open.sender.flight() == 0 || open.sender.probing {
+            common.timers.stop(Timer::Rto);
+        } else if progress {
+            common.timers.set(Timer::Rto, self.now + open.rtt.rto());
+        }
+    }
+
+    /// Fifth, the end: our FIN is acknowledged.
+    fn check_fin_acked(&mut self) -> Step {
+        if !self.open.sender.fin_acked {
+            return Continue(());
+        }
+        let before = self.open.state;
+        match before.on_fin_acked() {
+            Next::Stay(state) => {
+                self.open.state = state;
+                if state != before {
+                    self.common.timers.stop(Timer::Linger);
+                    self.common.events.push(Event::WriteClosed);
+                }
+                Continue(())
+            }
+            Next::TimeWait => Break(Outcome::TimeWait),
+            Next::Closed => Break(Outcome::Closed(None)),
+        }
+    }
+
+    /// Seventh: the data.
+    fn take_data(&mut self) -> Step {
+        if self.data.is_empty() {
+            if !self.segment.payload.is_empty() {
+                // A probe of our closed window.
+                self.open.receiver.owe(Reason::Ack);
+            }
+            return Continue(());
+        }
+        if !self.open.state.receives() {
+            return Continue(());
+        }
+        let (open, common) = (&mut *self.open, &mut *self.common);
+        let end = self.start + self.data.len() as u32;
+        // RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13: nobody is left to read it.
+        if common.orphaned && end.after(open.receiver.rcv_nxt) {
+            return Break(Outcome::Reset(Error::ConnectionAborted));
+        }
+        let taken = open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx);
+        common.counters.bytes_received += taken.in_order as u64;
+        common.counters.out_of_order += u32::from(taken.out_of_order);
+        common.counters.duplicates += u32::from(taken.duplicate);
+        common.counters.holes_refused += u32::from(taken.refused);
+        if taken.in_order > 0 {
+            if common.read_shut {
+                common.rx.consume(usize::MAX);
+            } else {
+                common.events.push(Event::Readable);
+            }
+        }
+        Continue(())
+    }
+
+    /// Eighth: the FIN, this segment's or one that came too early.
+    fn take_fin(&mut self) -> Step {
+        if !self.open.state.receives() {
+            // RFC 9293 section 3.10.7.4, eighth: the FIN again; the states stay.
+            if self.segment.has(Flags::FIN) {
+                self.open.receiver.owe(Reason::Ack);
+            }
+            return Continue(());
+        }
+        let whole = self.data.len() == self.segment.payload.len();
+        let at = self.start + self.data.len() as u32;
+        let now_ended = self.segment.has(Flags::FIN) && whole && self.open.receiver.handle_fin(at);
+        if !now_ended && !self.open.receiver.take_early_fin() {
+            return Continue(());
+        }
+        self.common.end_of_stream = true;
+        self.common.events.push(Event::ReadClosed);
+        match self.open.state.on_fin() {
+            Next::Stay(state) => {
+                self.open.state = state;
+                Continue(())
+            }
+            Next::TimeWait => Break(Outcome::TimeWait),
+            Next::Closed => Break(Outcome::Closed(None)),
+        }
+    }
+
+    fn paws_reject(&mut self) -> Step {
+        self.common.counters.paws_rejected += 1;
+        Break(Outcome::Dropped)
+    }
+
+    /// An unacceptable segment: answered with an ACK unless it is a RST.
+    fn refuse(&mut self) -> Step {
+        if self.segment.has(Flags::RST) {
+            self.common.counters.out_of_window += 1;
+            return Break(Outcome::Dropped);
+        }
+        let end = self.start + self.data.len() as u32;
+        if !self.data.is_empty() && end.at_or_before(self.open.receiver.rcv_nxt) {
+            // All of it is here already: its ACK was lost. The answer says so at once (RFC 2883).
+            self.common.counters.duplicates += 1;
+            self.open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut self.common.rx);
+        } else {
+            self.common.counters.out_of_window += 1;
+            if self.segment.seq_len() > 0 {
+                self.open.receiver.owe(Reason::DupAck);
+            } else {
+                self.challenge(Reason::DupAck);
+            }
+        }
+        Break(Outcome::Dropped)
+    }
+
+    /// An ACK in answer to something that an attacker could have sent, or that an ACK could answer: not too many.
+    fn challenge(&mut self, reason: Reason) {
+        if self.now < self.open.next_challenge {
+            return;
+        }
+        self.open.next_challenge = self.now + CHALLENGE_SPACING;
+        self.common.counters.challenge_acks += u32::from(reason == Reason::ChallengeAck);
+        self.open.receiver.owe(reason);
+    }
+
+    fn arm_delayed_ack(&mut self) {
+        if self.open.receiver.owed == Owed::Delayed {
+            let at = self.now + self.common.settings.delayed_ack;
+            self.common.timers.set_if_unset(Timer::DelayedAck, at);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! What a connection sends next: the one place that decides it.
+
+use super::connection::{Common, Connection};
+use super::receiver::Owed;
+use super::segment::{BASE_HEADER, Limits, Outgoing, options_len};
+use super::state::{Block, Open};
+use super::timer::Timer;
+use crate::time::{Duration, Instant};
+use crate::why::{Reason, Why};
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::{Flags, Header, Options, SackBlocks};
+
+impl Connection {
+    /// The next segment to send. Call until `None`; each answer counts as sent at `now`.
+    pub fn poll_transmit(&mut self, now: Instant, limits: &Limits) -> Option<Outgoing> {
+        if let Some(parting) = self.common.parting.take() {
+            self.common.counters.segs_out += 1;
+            return Some(parting);
+        }
+        if !self.common.dirty {
+            return None;
+        }
+        self.set_max_segment(limits.max_segment);
+        let common = &mut self.common;
+        let outgoing = match &mut self.block {
+            Block::Opening(opening) => opening.due.take().map(|reason| {
+                if !opening.sent {
+                    (opening.sent, opening.sent_at) = (true, now);
+                }
+                common.timers.set_if_unset(Timer::Rto, now + opening.rtt.rto());
+                Outgoing::bare(opening.header(now, common.ports), opening.why(reason))
+            }),
+            Block::Open(open) => Output { open, common, now, limits }.next(),
+            Block::TimeWait(_) | Block::Closed => None,
+        };
+        match &outgoing {
+            Some(outgoing) => common.count(outgoing),
+            None => common.dirty = false,
+        }
+        outgoing
+    }
+}
+
+impl Common {
+    fn count(&mut self, outgoing: &Outgoing) {
+        let segments = if outgoing.segment_size == 0 {
+            1
+        } else {
+            outgoing.len.div_ceil(u32::from(outgoing.segment_size)).max(1)
+        };
+        self.counters.segs_out += u64::from(segments);
+        self.counters.bytes_sent += u64::from(outgoing.len);
+        match outgoing.why.reason() {
+            Reason::Rto | Reason::RtoRecovery | Reason::FastRetransmit | Reason::RecoveryRetransmit => {
+                self.counters.segs_retrans += segments;
+                self.counters.bytes_retrans += u64::from(outgoing.len);
+            }
+            Reason::SynRetransmit | Reason::SynAckRetransmit => self.counters.segs_retrans += 1,
+            Reason::ZeroWindowProbe | Reason::Keepalive => self.counters.probes += 1,
+            _ => {}
+        }
+    }
+}
+
+/// One look for something to send.
+struct Output<'a> {
+    open: &'a mut Open,
+    common: &'a mut Common,
+    now: Instant,
+    limits: &'a Limits,
+}
+
+/// A segment's place in the sequence space.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: SeqNum,
+    /// Bytes of data.
+    len: u32,
+    /// A FIN follows them.
+    fin: bool,
+}
+
+impl Output<'_> {
+    /// In this order: what was lost, what is new, a probe, a bare ACK. All that is sent carries the ACK that is owed.
+    fn next(&mut self) -> Option<Outgoing> {
+        self.retransmission()
+            .or_else(|| self.new_data())
+            .or_else(|| self.window_probe())
+            .or_else(|| self.keepalive_probe())
+            .or_else(|| self.bare_ack())
+    }
+
+    /// What was lost, as far as the congestion window allows (RFC 6675 section 5 step C); the first at once.
+    fn retransmission(&mut self) -> Option<Outgoing> {
+        let open = &mut *self.open;
+        let (start, lost) = open.sender.board.next_lost()?;
+        let options = open.options(self.now);
+        let size = self.segment_size(&options);
+        let (pipe, cwnd) = self.pipe_and_cwnd();
+        let sender = &self.open.sender;
+        let first = self.open.recovery.first_due().is_some();
+        let room = cwnd.saturating_sub(pipe);
+        if !first && pipe > 0 && room < u64::from(lost.min(sender.smss)) {
+            self.open.sender.cwnd_limited_to = sender.snd_nxt;
+            return None;
+        }
+        let room = if first { size } else { round_down(room.min(u64::from(u32::MAX)) as u32, size) };
+        let room = room.min(self.largest(&options, size));
+        let offset = start - sender.snd_una;
+        let data = (self.common.tx.len() as u32).saturating_sub(offset);
+        let len = lost.min(room).min(data);
+        // The FIN lies after the last byte: it goes along if it is lost too.
+        let fin = lost > data && len == data;
+        let reason = self.open.recovery.reason();
+        let piece = Piece { start, len, fin };
+        self.open.sender.board.handle_resent(self.now, start, len + u32::from(fin));
+        self.open.recovery.handle_resent();
+        let why = self.why(reason).with("retries", u64::from(self.open.sender.retries));
+        Some(self.emit_piece(piece, options, size, why))
+    }
+
+    /// Data and FIN that were never sent, under the peer's window, the congestion window, pacing and Nagle.
+    fn new_data(&mut self) -> Option<Outgoing> {
+        let written = self.common.tx.len();
+        let unsent = self.open.sender.unsent(written);
+        let fin_waits = self.open.sender.fin_unsent(written);
+        if (unsent == 0 && !fin_waits) || self.open.sender.probing {
+            return None;
+        }
+        self.restart_after_idle();
+        let usable = self.open.sender.usable_window();
+        let want = unsent.min(usable);
+        if want == 0 && (unsent > 0 || usable == 0) {
+            self.wait_for_window();
+            return None;
+        }
+        let options = self.open.options(self.now);
+        let size = self.segment_size(&options);
+        let (pipe, cwnd) = self.pipe_and_cwnd();
+        let room = cwnd.saturating_sub(pipe);
+        if pipe > 0 && room < u64::from(want.min(size)) {
+            self.open.sender.cwnd_limited_to = self.open.sender.snd_nxt;
+            return None;
+        }
+        let allowed = self.paced()?.min(room).max(u64::from(size)).min(u64::from(u32::MAX)) as u32;
+        let len = self.worth_sending(want.min(allowed).min(self.largest(&options, size)), size)?;
+        let fin = fin_waits && len == unsent && len < usable;
+        self.open.sender.probe_due = false;
+        let start = self.open.sender.snd_nxt;
+        let reason = if len == 0 { Reason::Fin } else { Reason::NewData };
+        let why = self.why(reason);
+        self.send_new(len + u32::from(fin));
+        if len % size != 0 {
+            self.open.sender.small_end = self.open.sender.snd_nxt;
+        }
+        self.open.pacer.handle_sent(self.now, u64::from(len));
+        let at = self.now + self.open.rtt.rto();
+        self.common.timers.set_if_unset(Timer::Rto, at);
+        self.common.timers.stop(Timer::Persist);
+        Some(self.emit_piece(Piece { start, len, fin }, options, size, why))
+    }
+
+    /// How much of `len` bytes is worth a segment now: Nagle and the sender's side of silly window avoidance
+    /// (RFC 9293 sections 3.7.4 and 3.8.6.2.1).
+    fn worth_sending(&mut self, len: u32, size: u32) -> Option<u32> {
+        let sender = &self.open.sender;
+        let unsent = sender.unsent(self.common.tx.len());
+        let tail = len % size;
+        let all = len == unsent;
+        // Minshall's form of Nagle: one small segment in flight at most. What the stream ends with does not wait.
+        let nagle =
+            self.common.settings.nodelay || sender.fin || sender.small_end.at_or_before(sender.snd_una);
+        if (tail == 0 && len > 0) || (all && nagle) {
+            return Some(len);
+        }
+        if len > size {
+            return Some(len - tail);
+        }
+        if len >= (sender.max_snd_wnd / 2).max(1) && !all || sender.probe_due {
+            return Some(len);
+        }
+        if !all && sender.flight() == 0 {
+            self.wait_for_window();
+        }
+        None
+    }
+
+    /// One byte (or the FIN) that the peer has no room for, so that it says when it has (RFC 9293 section 3.8.6.1).
+    fn window_probe(&mut self) -> Option<Outgoing> {
+        let sender = &self.open.sender;
+        if !sender.probe_due || sender.flight() > 0 {
+            return None;
+        }
+        let written = self.common.tx.len();
+        let len = sender.unsent(written).min(1);
+        let fin = len == 0 && sender.fin_unsent(written);
+        self.open.sender.probe_due = false;
+        if len == 0 && !fin {
+            return None;
+        }
+        let start = self.open.sender.snd_nxt;
+        let backoff = u64::from(self.open.persist_backoff);
+        let why = self.why(Reason::ZeroWindowProbe).with("backoff", backoff);
+        self.send_new(1);
+        self.open.sender.probing = true;
+        let options = self.open.options(self.now);
+        let size = self.segment_size(&options);
+        Some(self.emit_piece(Piece { start, len, fin }, options, size, why))
+    }
+
+    /// A segment that the peer must answer although it says nothing (RFC 9293 section 3.8.4).
+    fn keepalive_probe(&mut self) -> Option<Outgoing> {
+        if !core::mem::take(&mut self.open.keepalive_due) {
+            return None;
+        }
+        let probes = u64::from(self.open.keepalive_probes);
+        let options = self.open.options(self.now);
+        let start = self.open.sender.snd_nxt - 1;
+        let header = self.header(start, Flags::ACK, options);
+        Some(Outgoing::bare(header, Why::new(Reason::Keepalive).with("probes", probes)))
+    }
+
+    fn bare_ack(&mut self) -> Option<Outgoing> {
+        let Owed::Now(reason) = self.open.receiver.owed else { return None };
+        let options = self.open.options(self.now);
+        let header = self.header(self.open.sender.snd_nxt, Flags::ACK, options);
+        Some(Outgoing::bare(header, Why::new(reason).with("rcv_wnd", u64::from(self.open.receiver.window()))))
+    }
+
+    /// A segment with data or a FIN.
+    fn emit_piece(&mut self, piece: Piece, options: Options, size: u32, why: Why) -> Outgoing {
+        let Piece { start, len, fin } = piece;
+        let offset = start - self.open.sender.snd_una;
+        let mut flags = Flags::ACK;
+        flags.set(Flags::FIN, fin);
+        // RFC 9293 section 3.9.1.2: the last of what was written.
+        flags.set(Flags::PSH, len > 0 && (offset + len) as usize == self.common.tx.len());
+        let header = self.header(start, flags, options);
+        Outgoing { header, offset, len, segment_size: size as u16, why }
+    }
+
+    /// The header of a segment that leaves now; it carries the ACK that is owed.
+    fn header(&mut self, seq: SeqNum, flags: Flags, options: Options) -> Header {
+        let open = &mut *self.open;
+        let window = open.receiver.offer_window(&self.common.rx);
+        open.receiver.handle_ack_sent();
+        open.clock.last_ack_sent = open.receiver.rcv_nxt;
+        self.common.timers.stop(Timer::DelayedAck);
+        Header { window, options, ..self.common.bare(seq, open.receiver.rcv_nxt, flags) }
+    }
+
+    fn send_new(&mut self, len: u32) {
+        self.open.sender.handle_sent(self.now, len);
+    }
+
+    /// Bytes of data in a full segment with these options, on this path.
+    fn segment_size(&self, options: &Options) -> u32 {
+        let largest = self.common.max_segment.min(usize::from(self.open.terms.peer_mss) + BASE_HEADER);
+        largest.saturating_sub(BASE_HEADER + options_len(options)).max(1) as u32
+    }
+
+    /// Bytes of data in the largest frame, a whole number of segments.
+    fn largest(&self, options: &Options, size: u32) -> u32 {
+        let merged = self.limits.max_merged.min(0xffff).saturating_sub(BASE_HEADER + options_len(options));
+        round_down(merged as u32, size)
+    }
+
+    fn pipe_and_cwnd(&self) -> (u64, u64) {
+        let open = &*self.open;
+        (u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss)), open.congestion.cwnd())
+    }
+
+    /// Bytes that pacing lets pass now; otherwise its timer is set.
+    fn paced(&mut self) -> Option<u64> {
+        match self.open.pacer.poll_timeout(self.now) {
+            None => Some(self.open.pacer.allowance(self.now)),
+            Some(at) => {
+                self.common.timers.set(Timer::Pacing, at);
+                None
+            }
+        }
+    }
+
+    /// RFC 5681 section 4.1: after a pause the window starts anew.
+    fn restart_after_idle(&mut self) {
+        let open = &mut *self.open;
+        if open.sender.flight() > 0 {
+            return;
+        }
+        let idle = self.now - open.sender.last_sent;
+        if idle > open.rtt.rto() {
+            open.congestion.on_idle_restart(self.now, idle);
+            // Once for each pause, however often the output looks.
+            open.sender.last_sent = self.now;
+        }
+    }
+
+    /// Nothing is in flight and the window does not let enough pass: ask again later.
+    fn wait_for_window(&mut self) {
+        if self.open.sender.flight() == 0 && !self.open.sender.probe_due {
+            let at = self.now + self.open.persist_interval();
+            self.common.timers.set_if_unset(Timer::Persist, at);
+        }
+    }
+
+    /// A reason with the numbers that decided it.
+    fn why(&self, reason: Reason) -> Why {
+        let open = &*self.open;
+        let mut why =
+            Why::new(reason).with("rto_us", open.rtt.rto().as_micros()).with("cwnd", open.congestion.cwnd());
+        if open.congestion.ssthresh() < u64::MAX {
+            why = why.with("ssthresh", open.congestion.ssthresh());
+        }
+        why.with("flight", u64::from(open.sender.flight())).with("snd_wnd", u64::from(open.sender.snd_wnd))
+    }
+}
+
+impl Open {
+    /// The time between two looks at a closed window (RFC 9293 section 3.8.6.1: the retransmission timeout, then doubled).
+    pub(crate) fn persist_interval(&self) -> Duration {
+        (self.rtt.base_rto() * (1 << self.persist_backoff.min(10))).min(Duration::from_secs(60))
+    }
+
+    /// How fast to send, if it is to be spread.
+    pub(crate) fn set_pacing_rate(&mut self, wanted: bool) {
+        let own = self.congestion.pacing_rate();
+        let spread = self.rtt.srtt().filter(|srtt| wanted && !srtt.is_zero()).map(|srtt| {
+            let cwnd = self.congestion.cwnd();
+            // Twice the window per round trip in slow start, else a little more than the window, so that it can grow.
+            let percent = if cwnd < self.congestion.ssthresh() { 200 } else { 120 };
+            let per_second = u128::from(cwnd) * percent * 10_000_000 / u128::from(srtt.as_nanos());
+            u64::try_from(per_second).unwrap_or(u64::MAX)
+        });
+        self.pacer.set_rate(own.or(spread));
+    }
+
+    /// Timestamps, and what was received beyond the acknowledgment number.
+    fn options(&self, now: Instant) -> Options {
+        let timestamps = self.terms.timestamps.then(|| self.clock.stamp(now));
+        let room = if timestamps.is_some() { 3 } else { 4 };
+        let sack = if self.terms.sack { self.receiver.sack_blocks(room) } else { SackBlocks::EMPTY };
+        Options { timestamps, sack, ..Options::default() }
+    }
+}
+
+/// The largest multiple of `size` up to `len`, but at least one.
+fn round_down(len: u32, size: u32) -> u32 {
+    (len - len % size).max(size)
+}

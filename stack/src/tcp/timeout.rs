@@ -1,0 +1,151 @@
+//! What time does to a connection.
+
+use super::congestion::Timeout;
+use super::connection::Connection;
+use super::error::Error;
+use super::state::{Block, Synchronised};
+use super::timer::Timer;
+use crate::time::Instant;
+use crate::why::Reason;
+
+/// Repeats for a connection that no application holds any more.
+const ORPHAN_RETRIES: u8 = 8;
+
+impl Connection {
+    /// Time has come to `poll_timeout`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.common.timers.expire(now) {
+            match timer {
+                Timer::Rto => self.handle_rto(now),
+                Timer::Persist => self.handle_persist(now),
+                Timer::DelayedAck => {
+                    if let Block::Open(open) = &mut self.block {
+                        open.receiver.owe(Reason::DelayedAck);
+                        self.common.dirty = true;
+                    }
+                }
+                Timer::Keepalive => self.handle_keepalive(now),
+                // RFC 9293 section 3.10.8: the user timeout.
+                Timer::UserTimeout => self.give_up(),
+                Timer::FinWait2 => self.finish(None),
+                Timer::Pacing => self.common.dirty = true,
+                Timer::Linger => self.reset(now, Error::ConnectionAborted, Reason::Abort),
+                Timer::TimeWait => self.finish(None),
+                Timer::Idle => self.handle_idle(now),
+            }
+        }
+    }
+
+    /// RFC 6298 section 5.4 to 5.7.
+    fn handle_rto(&mut self, now: Instant) {
+        let retries = self.retries();
+        match &mut self.block {
+            Block::Opening(opening) => {
+                if opening.retries >= retries {
+                    return self.give_up();
+                }
+                opening.retries += 1;
+                opening.rtt.handle_timeout();
+                opening.due = Some(if opening.peer.is_some() {
+                    Reason::SynAckRetransmit
+                } else {
+                    Reason::SynRetransmit
+                });
+                self.common.timers.set(Timer::Rto, now + opening.rtt.rto());
+                self.common.dirty = true;
+            }
+            Block::Open(open) => {
+                if open.sender.flight() == 0 || open.sender.probing {
+                    return;
+                }
+                if open.sender.retries >= retries {
+                    return self.give_up();
+                }
+                open.sender.retries += 1;
+                let flight = u64::from(open.sender.flight());
+                open.recovery.handle_timeout(open.sender.snd_nxt, &mut open.sender.board);
+                open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
+                open.rtt.handle_timeout();
+                self.common.counters.timeouts += 1;
+                self.common.timers.set(Timer::Rto, now + open.rtt.rto());
+                self.common.dirty = true;
+            }
+            Block::TimeWait(_) | Block::Closed => {}
+        }
+    }
+
+    /// RFC 9293 section 3.8.6.1.
+    fn handle_persist(&mut self, now: Instant) {
+        let retries = self.retries();
+        let Block::Open(open) = &mut self.block else { return };
+        let common = &mut self.common;
+        if !open.sender.has_unacked(common.tx.len()) {
+            return;
+        }
+        if open.sender.retries >= retries {
+            return self.give_up();
+        }
+        open.sender.retries += 1;
+        if open.sender.probing {
+            open.sender.unsend_probe();
+        }
+        open.sender.probe_due = true;
+        open.persist_backoff += 1;
+        common.timers.set(Timer::Persist, now + open.persist_interval());
+        common.dirty = true;
+    }
+
+    /// RFC 9293 section 3.8.4.
+    fn handle_keepalive(&mut self, now: Instant) {
+        let Some(keepalive) = self.common.settings.keepalive else { return };
+        let Block::Open(open) = &mut self.block else { return };
+        let common = &mut self.common;
+        let due = open.last_heard + keepalive.time;
+        if due > now && open.keepalive_probes == 0 {
+            common.timers.set(Timer::Keepalive, due);
+            return;
+        }
+        // While something is in flight the retransmission timer finds out.
+        if open.sender.flight() > 0 || matches!(open.state, Synchronised::LastAck | Synchronised::Closing) {
+            common.timers.set(Timer::Keepalive, now + keepalive.interval.max(MIN_INTERVAL));
+            return;
+        }
+        if open.keepalive_probes >= keepalive.count {
+            let error = common.soft_error.unwrap_or(Error::TimedOut);
+            return self.reset(now, error, Reason::Abort);
+        }
+        open.keepalive_probes += 1;
+        open.keepalive_due = true;
+        common.timers.set(Timer::Keepalive, now + keepalive.interval.max(MIN_INTERVAL));
+        common.dirty = true;
+    }
+
+    fn handle_idle(&mut self, now: Instant) {
+        self.common.handle_idle(now);
+        if let Block::Open(open) = &mut self.block {
+            open.sender.board.shrink();
+        }
+    }
+
+    /// How often something is repeated before the connection is given up.
+    fn retries(&self) -> u8 {
+        let settings = &self.common.settings;
+        match &self.block {
+            // RFC 5482: the user timeout decides alone.
+            _ if settings.user_timeout.is_some() => u8::MAX,
+            Block::Opening(opening) if opening.peer.is_some() => settings.syn_ack_retries,
+            Block::Opening(_) => settings.syn_retries,
+            _ if self.common.orphaned => settings.retries.min(ORPHAN_RETRIES),
+            _ => settings.retries,
+        }
+    }
+
+    /// No answer for too long. The last ICMP error says why, if there was one.
+    fn give_up(&mut self) {
+        let error = self.common.soft_error.unwrap_or(Error::TimedOut);
+        self.finish(Some(error));
+    }
+}
+
+/// Probes are never closer together, whatever the application asked for.
+const MIN_INTERVAL: crate::time::Duration = crate::time::Duration::from_millis(1);
