@@ -5,6 +5,7 @@ pub mod architecture;
 pub mod frames;
 pub mod kernel;
 pub mod pattern;
+pub mod peer;
 pub mod process;
 pub mod scratch;
 pub mod source;

@@ -8,6 +8,30 @@ use crate::process::{Running, run, tool};
 use crate::scratch::Scratch;
 use crate::wait::{self, SOON};
 
+/// What tshark says when frames were lost, late or doubled on the way.
+pub const LOSS: &[&str] = &[
+    "Previous segment(s) not captured",
+    "This frame is a (suspected) out-of-order segment",
+    "This frame is a (suspected) retransmission",
+    "This frame is a (suspected) fast retransmission",
+    "This frame is a (suspected) spurious retransmission",
+    "Duplicate ACK",
+];
+
+/// What it says when a receiver falls behind its sender, as any may on a busy machine.
+pub const FLOW_CONTROL: &[&str] = &[
+    "TCP window specified by the receiver is now completely full",
+    "TCP Zero Window segment",
+    "TCP keep-alive segment",
+    "ACK to a TCP keep-alive segment",
+];
+
+/// What it says when the receiver reports that something came twice.
+pub const DSACK: &[&str] = &["D-SACK Sequence"];
+
+/// What it says when a connection is reset.
+pub const RESET: &[&str] = &["Connection reset (RST)"];
+
 /// A tcpdump that runs; ended when dropped.
 pub struct Capture {
     dump: Option<Running>,
@@ -30,6 +54,20 @@ impl Capture {
         let dump = namespace.spawn(&mut command);
         dump.wait_complaint("listening on", SOON);
         Self { dump: Some(dump), path, folder }
+    }
+
+    /// Waits until a frame that tcpdump's filter takes has been captured.
+    ///
+    /// # Panics
+    /// None is within `limit`.
+    #[track_caller]
+    pub fn wait_frame(&self, filter: &str, limit: Duration) {
+        wait::until(&format!("a frame `{filter}`"), limit, || {
+            // The last frame may be half written; those before it are read all the same.
+            let read =
+                run(tool("tcpdump").args(["-n", "-t", "-c", "1", "-r"]).arg(&self.path).arg(filter), SOON);
+            !read.stdout.is_empty()
+        });
     }
 
     /// Ends the capture when nothing has been written for a moment.
