@@ -401,3 +401,6 @@ fn scope(ip: IpAddr) -> u8 {
         IpAddr::V6(_) => 14,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::address::{AddressState, Addresses};
+use super::address::AddressState;
 use super::emit::Reply;
 use super::ethernet::{Cast, DropReason};
-use super::event::Events;
-use super::neighbor::{Cache, Claim};
+use super::neighbor::Claim;
+use super::tables::Tables;
 use crate::time::Instant;
 use crate::wire::arp::{Operation, Packet};
 
@@ -15,10 +15,9 @@ pub(crate) fn handle(
     now: Instant,
     packet: &Packet,
     cast: Cast,
-    addresses: &mut Addresses,
-    neighbors: &mut Cache,
-    events: &mut Events,
+    tables: &mut Tables,
 ) -> Result<Option<Reply>, DropReason> {
+    let Tables { addresses, neighbors, events, .. } = tables;
     let (sender, mac) = (IpAddr::V4(packet.sender_ip), packet.sender_mac);
     let target = IpAddr::V4(packet.target_ip);
     if !mac.is_unicast() || !is_possible_sender(packet.sender_ip) {

@@ -11,9 +11,12 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
 
+use arrayvec::ArrayVec;
+
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::wire::ethernet::MacAddr;
+use crate::wire::group::RecordKind;
 
 /// Why a group was not joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,16 +66,11 @@ pub(crate) struct Query {
     pub(crate) max_response: Duration,
 }
 
-/// What a record says about a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecordKind {
-    /// Asked: we listen.
-    IsExclude,
-    /// We listen from now on.
-    ToExclude,
-    /// We do not listen any more.
-    ToInclude,
-}
+/// Most records of one report: it fits the least MTU of IPv6.
+pub(crate) const MAX_RECORDS: usize = 60;
+
+/// The records of one report.
+pub(crate) type Records = ArrayVec<(RecordKind, IpAddr), MAX_RECORDS>;
 
 /// A message to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,12 +289,8 @@ impl Groups {
         self.handle_timeout(now, rng);
     }
 
-    /// The next message to send; a report's records, at most `max`, are put into `records`.
-    pub(crate) fn poll_saying(
-        &mut self,
-        max: usize,
-        records: &mut Vec<(RecordKind, IpAddr)>,
-    ) -> Option<Saying> {
+    /// The next message to send; a report's records are put into `records`.
+    pub(crate) fn poll_saying(&mut self, records: &mut Records) -> Option<Saying> {
         records.clear();
         let mut old = None;
         for (&group, member) in &mut self.members {
@@ -304,7 +298,7 @@ impl Groups {
             if !(change || answer) {
                 continue;
             }
-            if records.len() >= max {
+            if records.is_full() {
                 break;
             }
             (member.say_change, member.say_answer) = (false, false);
@@ -315,9 +309,9 @@ impl Groups {
             }
             // RFC 3376 5.1: a change report tells the state as well, so it answers a query at the same time.
             let kind = match (listening, change) {
-                (true, true) => RecordKind::ToExclude,
-                (true, false) => RecordKind::IsExclude,
-                (false, _) => RecordKind::ToInclude,
+                (true, true) => RecordKind::ChangeToExclude,
+                (true, false) => RecordKind::ModeIsExclude,
+                (false, _) => RecordKind::ChangeToInclude,
             };
             records.push((kind, group));
         }
@@ -386,3 +380,6 @@ fn is_reported(group: IpAddr) -> bool {
     let stays_inside = matches!(group, IpAddr::V6(group) if group.octets()[1] & 0x0f <= 1);
     !is_all_hosts(group) && !stays_inside
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,9 @@ pub mod neighbor;
 
 mod arp;
 mod emit;
+mod membership;
+mod ndp;
+mod tables;
 
 pub use address::{Address, AddressError, AddressState, Origin};
 pub use config::{InterfaceConfig, NeighborConfig};

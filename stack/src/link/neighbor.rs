@@ -114,7 +114,8 @@ pub(crate) struct Cache {
     due: BTreeSet<(Instant, IpAddr)>,
     /// Entries whose question has not left yet; each at most once.
     asks: VecDeque<IpAddr>,
-    pins: BTreeSet<IpAddr>,
+    /// Who is protected, and by how many.
+    pins: BTreeMap<IpAddr, u32>,
     /// How many entries are Incomplete or Failed.
     unresolved: usize,
     stats: NeighborStats,
@@ -164,7 +165,7 @@ impl Cache {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             asks: VecDeque::new(),
-            pins: BTreeSet::new(),
+            pins: BTreeMap::new(),
             unresolved: 0,
             stats: NeighborStats::default(),
         }
@@ -285,14 +286,19 @@ impl Cache {
 
     /// Protects the entry of `ip`, now and when it is made: a gateway.
     pub(crate) fn pin(&mut self, ip: IpAddr) {
-        // Those who pin have limits of their own; this one only bounds the set.
+        // Those who pin have limits of their own; this one only bounds the map.
         if self.pins.len() < self.config.limit {
-            self.pins.insert(ip);
+            *self.pins.entry(ip).or_default() += 1;
         }
     }
 
     pub(crate) fn unpin(&mut self, ip: IpAddr) {
-        self.pins.remove(&ip);
+        if let Some(by) = self.pins.get_mut(&ip) {
+            *by -= 1;
+            if *by == 0 {
+                self.pins.remove(&ip);
+            }
+        }
     }
 
     /// What a router advertised (RFC 4861 section 6.3.4).
@@ -341,7 +347,7 @@ impl Cache {
             State::Probe { .. } => NeighborState::Probe,
             State::Failed { .. } => NeighborState::Failed,
         };
-        Neighbor { ip, mac: entry.state.mac(), state, pinned: self.pins.contains(&ip) }
+        Neighbor { ip, mac: entry.state.mac(), state, pinned: self.pins.contains_key(&ip) }
     }
 
     fn ask_new(&mut self, now: Instant, ip: IpAddr) -> Resolution {
@@ -440,7 +446,7 @@ impl Cache {
 
     /// Whether one more may be asked for. A pinned one always may.
     fn make_room_unresolved(&mut self, ip: IpAddr) -> bool {
-        if self.unresolved < self.config.unresolved_limit || self.pins.contains(&ip) {
+        if self.unresolved < self.config.unresolved_limit || self.pins.contains_key(&ip) {
             return true;
         }
         let failed = self.victim(|entry| match entry.state {
@@ -473,14 +479,14 @@ impl Cache {
             self.evict(victim);
             return true;
         }
-        let pinned = self.pins.contains(&ip);
+        let pinned = self.pins.contains_key(&ip);
         self.stats.refused_full += u64::from(!pinned);
         pinned
     }
 
     /// The entry with the least rank among those that have one; never a pinned one.
     fn victim(&self, rank: impl Fn(&Entry) -> Option<(u8, Instant)>) -> Option<IpAddr> {
-        let ranked = self.entries.iter().filter(|(ip, _)| !self.pins.contains(ip));
+        let ranked = self.entries.iter().filter(|(ip, _)| !self.pins.contains_key(ip));
         ranked.filter_map(|(&ip, entry)| Some((rank(entry)?, ip))).min().map(|(_, ip)| ip)
     }
 
@@ -494,3 +500,6 @@ impl Cache {
 fn randomised(base: Duration, rng: &mut Rng) -> Duration {
     base / 2 + Duration::from_nanos(rng.below(base.as_nanos().max(1)))
 }
+
+#[cfg(test)]
+mod tests;
