@@ -136,7 +136,8 @@ impl Cache {
         let may_fragment = v4 && named < MIN_PATH_MTU_V4;
         let mtu = if v4 { named.max(MIN_PATH_MTU_V4).min(known.mtu) } else { named };
         let path = PathMtu { mtu, may_fragment };
-        if mtu >= known.mtu && (!may_fragment || known.may_fragment) {
+        // RFC 5927 section 7.2: a packet that fits cannot have been too big.
+        if named >= packet_len || mtu >= known.mtu && (!may_fragment || known.may_fragment) {
             self.stats.ignored_increase += 1;
             return Update::NotLower;
         }

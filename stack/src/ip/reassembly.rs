@@ -1,33 +1,26 @@
 //! Putting fragments together again (RFC 791 section 3.2, RFC 8200 section 4.5).
 //!
-//! ```text
-//!   Datagram
-//!     header  of the fragment at offset 0, as it came
-//!     bytes   | c c c | a a a a | b b b |      in the order of arrival, appended
-//!     pieces  a: 0..4  b: 4..7  c: 9..12       by offset, never overlapping
-//! ```
-//!
 //! Overlaps are refused in both families (RFC 5722, RFC 8200): the datagram is dropped whole, and what still comes of
 //! it is dropped too. A fragment that repeats one byte by byte is tolerated. Everything is bounded: bytes and
 //! datagrams of all, bytes and datagrams of one source, fragments of one datagram, and the time. When there is no
 //! room, the oldest goes: an honest datagram is complete within milliseconds, so a flood has to be very fast to push
 //! it out, and a flood from one source only pushes out its own.
 
+mod datagram;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use core::net::IpAddr;
 
+use datagram::{DATAGRAM_COST, Datagram, PIECE_COST};
+
 use crate::buf::frame::InterfaceId;
 use crate::time::{Duration, Instant};
-use crate::wire::checksum::checksum;
+use crate::wire::ext::FragmentHeader;
+use crate::wire::{ipv4, ipv6};
 
 /// The largest IPv4 packet, and the largest payload of an IPv6 one.
 const MAX_LEN: usize = 65_535;
-const V6_HEADER_LEN: usize = 40;
-const V6_FRAGMENT_HEADER_LEN: usize = 8;
-/// What a datagram costs beside its bytes: our own bookkeeping, so that tiny fragments are not free.
-const DATAGRAM_COST: usize = 512;
-const PIECE_COST: usize = 32;
 
 /// How much may wait for its other fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,33 +184,6 @@ struct Source {
     bytes: usize,
     /// Its datagrams, oldest first.
     ages: BTreeSet<u64>,
-}
-
-#[derive(Debug)]
-struct Datagram {
-    age: u64,
-    deadline: Instant,
-    /// All headers before the data of the fragment at offset 0, as they came; empty until it comes.
-    header: Vec<u8>,
-    /// IPv6: where in `header` the fragment header is announced, and what follows it.
-    next_header_at: usize,
-    protocol: u8,
-    pieces: Vec<Piece>,
-    bytes: Vec<u8>,
-    /// Length of all data, once the last fragment has come.
-    end: Option<usize>,
-    /// A bit for each of the four ECN values that came.
-    ecn_seen: u8,
-    /// Given up: kept without bytes so that late fragments do not begin anew.
-    dead: bool,
-}
-
-/// Data at `offset..offset + len` of the datagram, which lies at `at` in `Datagram::bytes`.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    offset: usize,
-    len: usize,
-    at: usize,
 }
 
 impl Reassembly {
@@ -411,9 +377,7 @@ impl Reassembly {
     /// Frees the bytes of a datagram, and keeps its name until its time is over.
     fn empty(&mut self, key: Key) {
         let Some(datagram) = self.datagrams.get_mut(&key) else { return };
-        let freed = datagram.cost() - DATAGRAM_COST;
-        let (age, deadline) = (datagram.age, datagram.deadline);
-        *datagram = Datagram { dead: true, ..Datagram::new(age, deadline) };
+        let freed = datagram.give_up();
         self.bytes -= freed;
         if let Some(source) = self.sources.get_mut(&source_group(key.source)) {
             source.bytes -= freed;
@@ -436,136 +400,6 @@ impl Reassembly {
     }
 }
 
-impl Datagram {
-    const fn new(age: u64, deadline: Instant) -> Self {
-        Self {
-            age,
-            deadline,
-            header: Vec::new(),
-            next_header_at: 0,
-            protocol: 0,
-            pieces: Vec::new(),
-            bytes: Vec::new(),
-            end: None,
-            ecn_seen: 0,
-            dead: false,
-        }
-    }
-
-    fn cost(&self) -> usize {
-        DATAGRAM_COST + self.header.len() + self.bytes.len() + self.pieces.len() * PIECE_COST
-    }
-
-    fn is_complete(&self) -> bool {
-        // Pieces never overlap nor reach beyond the end, so their lengths tell.
-        self.end == Some(self.bytes.len())
-    }
-
-    /// Keeps a fragment's data. Changes nothing if there is a reason against it.
-    fn add(&mut self, fragment: &Fragment<'_>, data: &[u8], limit: usize) -> Result<(), Reason> {
-        let (start, end) = (fragment.offset, fragment.offset + data.len());
-        let at = self.pieces.partition_point(|piece| piece.offset < start);
-        let (before, after) = (at.checked_sub(1).and_then(|at| self.pieces.get(at)), self.pieces.get(at));
-        if let Some(same) = after.filter(|piece| piece.offset == start && piece.len == data.len()) {
-            // RFC 8200 4.5: an exact duplicate may be told from an overlap. Other bytes are not a duplicate.
-            let is_last = self.end == Some(end);
-            let equal = &self.bytes[same.at..same.at + same.len] == data && is_last != fragment.more;
-            return Err(if equal { Reason::Duplicate } else { Reason::Overlap });
-        }
-        if before.is_some_and(|piece| piece.offset + piece.len > start)
-            || after.is_some_and(|piece| piece.offset < end)
-        {
-            return Err(Reason::Overlap); // RFC 5722 section 4
-        }
-        let highest = self.pieces.last().map_or(0, |piece| piece.offset + piece.len);
-        if self.end.is_some_and(|known| end > known || !fragment.more) || (!fragment.more && highest > end) {
-            return Err(Reason::End);
-        }
-        if self.pieces.len() >= limit {
-            return Err(Reason::TooMany);
-        }
-        let ecn_seen = self.ecn_seen | 1 << (fragment.ecn & 3);
-        if ecn_seen & ECN_NOT_ECT != 0 && ecn_seen & ECN_CE != 0 {
-            return Err(Reason::Ecn); // RFC 3168 section 5.3
-        }
-        self.ecn_seen = ecn_seen;
-        if start == 0 {
-            self.header.extend_from_slice(&fragment.packet[..fragment.data_at]);
-            self.next_header_at = fragment.next_header_at;
-            self.protocol = fragment.protocol;
-        }
-        if !fragment.more {
-            self.end = Some(end);
-        }
-        self.pieces.insert(at, Piece { offset: start, len: data.len(), at: self.bytes.len() });
-        // Grows by a quarter rather than by doubling: what is not counted stays small.
-        if self.bytes.capacity() - self.bytes.len() < data.len() {
-            self.bytes.reserve_exact(data.len().max(self.bytes.len() / 4));
-        }
-        self.bytes.extend_from_slice(data);
-        Ok(())
-    }
-
-    /// Writes the whole packet: the first fragment's headers without their fragment parts, then all data.
-    fn assemble(&self, packet: &mut Vec<u8>) -> Result<(), Reason> {
-        packet.clear();
-        let v4 = self.header.first().is_some_and(|byte| byte >> 4 == 4);
-        let kept = if v4 { self.header.len() } else { self.header.len() - V6_FRAGMENT_HEADER_LEN };
-        let counted = if v4 { kept } else { kept - V6_HEADER_LEN };
-        let len = u16::try_from(counted + self.bytes.len()).map_err(|_| Reason::TooLarge)?;
-        packet.reserve(kept + self.bytes.len());
-        packet.extend_from_slice(&self.header[..kept]);
-        for piece in &self.pieces {
-            packet.extend_from_slice(&self.bytes[piece.at..piece.at + piece.len]);
-        }
-        if v4 {
-            packet[v4::TOTAL_LENGTH].copy_from_slice(&len.to_be_bytes());
-            packet[v4::FLAGS_AND_OFFSET].fill(0);
-            self.mark_ce(&mut packet[1], 0);
-            packet[v4::CHECKSUM].fill(0);
-            let sum = checksum(&packet[..kept]);
-            packet[v4::CHECKSUM].copy_from_slice(&sum.to_be_bytes());
-        } else {
-            packet[v6::PAYLOAD_LENGTH].copy_from_slice(&len.to_be_bytes());
-            packet[self.next_header_at] = self.protocol;
-            self.mark_ce(&mut packet[1], 4);
-        }
-        Ok(())
-    }
-
-    /// Congestion that one fragment met, the datagram met (RFC 3168 section 5.3).
-    fn mark_ce(&self, byte: &mut u8, shift: u32) {
-        if self.ecn_seen & ECN_CE != 0 {
-            *byte |= 0b11 << shift;
-        }
-    }
-
-    /// Writes the fragment at offset 0 as it came, if it came.
-    fn first_fragment(&self, packet: &mut Vec<u8>) -> bool {
-        packet.clear();
-        let Some(piece) = self.pieces.first().filter(|piece| piece.offset == 0) else { return false };
-        packet.extend_from_slice(&self.header);
-        packet.extend_from_slice(&self.bytes[piece.at..piece.at + piece.len]);
-        true
-    }
-}
-
-/// Bits of `Datagram::ecn_seen`: 1 shifted by the value of the field.
-const ECN_NOT_ECT: u8 = 1 << 0b00;
-const ECN_CE: u8 = 1 << 0b11;
-
-mod v4 {
-    use core::ops::Range;
-    pub(super) const TOTAL_LENGTH: Range<usize> = 2..4;
-    pub(super) const FLAGS_AND_OFFSET: Range<usize> = 6..8;
-    pub(super) const CHECKSUM: Range<usize> = 10..12;
-}
-
-mod v6 {
-    use core::ops::Range;
-    pub(super) const PAYLOAD_LENGTH: Range<usize> = 4..6;
-}
-
 impl Key {
     const fn of(fragment: &Fragment<'_>) -> Self {
         let Fragment { iface, source, destination, id, .. } = *fragment;
@@ -578,9 +412,9 @@ impl Key {
 /// What the fragment alone shows to be impossible.
 fn check_length(fragment: &Fragment<'_>, data: &[u8]) -> Result<(), Reason> {
     let (min_header, header_limit) = if fragment.source.is_ipv4() {
-        (20, fragment.data_at)
+        (ipv4::MIN_HEADER_LEN, fragment.data_at)
     } else {
-        (V6_HEADER_LEN + V6_FRAGMENT_HEADER_LEN, 0)
+        (ipv6::HEADER_LEN + FragmentHeader::LEN, 0)
     };
     let ragged = fragment.more && !data.len().is_multiple_of(8);
     let beyond = fragment.offset + data.len() + header_limit > MAX_LEN;

@@ -35,6 +35,14 @@ fn values_never_rise() {
 }
 
 #[test]
+fn a_packet_that_fits_was_not_too_big() {
+    // RFC 5927 section 7.2.
+    let mut cache = Cache::default();
+    assert_eq!(cache.handle_too_big(at(0.ms()), V4, 1400, 1400, 1500), Update::NotLower);
+    assert_eq!(cache.handle_too_big(at(0.ms()), V4, 1400, 1401, 1500), lowered(1400));
+}
+
+#[test]
 fn below_the_minimum_is_not_believed() {
     assert_eq!(first(V6, 1279), Update::BelowMinimum); // RFC 8201 section 4
     assert_eq!(first(V6, 0), Update::BelowMinimum);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::time::{Units, at};
+use crate::wire::checksum::checksum;
 use proptest::prelude::*;
 
 const IFACE: InterfaceId = InterfaceId(0);
