@@ -48,6 +48,7 @@ struct Slot {
     frame: u64,
     fate: Fate,
     is_copy: bool,
+    is_special: bool,
     bytes: Vec<u8>,
     offload: Offload,
     why: Why,
@@ -77,6 +78,8 @@ pub struct Delivery<'a> {
     pub fate: Fate,
     /// Whether it is the copy of a frame that arrives twice.
     pub is_copy: bool,
+    /// Whether luck played a part: false if it had just the delay that all frames have.
+    pub is_special: bool,
     /// When it was to arrive.
     pub time: Instant,
     /// Its bytes.
@@ -148,7 +151,8 @@ impl Channel {
         if fate.drop.is_none() && !self.has_room(now) {
             fate = Fate { drop: Some(Drop::Overflow), ..Fate::PLAIN };
         }
-        let mut passage = Passage { frame, fate, arrival: None, copy_arrival: None, is_special: false };
+        let is_special = fate != Fate::regular(&self.config);
+        let mut passage = Passage { frame, fate, arrival: None, copy_arrival: None, is_special };
         if fate.drop.is_none() {
             passage.arrival = Some(self.launch(now, sent, &passage, None));
             if let Some(delay) = fate.duplicate {
@@ -187,8 +191,8 @@ impl Channel {
         // The slot is free at once: nothing can be pushed while the frame is lent.
         self.free.push(index);
         self.counts.delivered += 1;
-        let &Slot { frame, fate, is_copy, ref bytes, offload, why } = &self.slots[index];
-        Some(Delivery { frame, fate, is_copy, time, bytes, offload, why })
+        let &Slot { frame, fate, is_copy, is_special, ref bytes, offload, why } = &self.slots[index];
+        Some(Delivery { frame, fate, is_copy, is_special, time, bytes, offload, why })
     }
 
     /// When the next frame arrives.
@@ -229,7 +233,7 @@ impl Channel {
         slot.bytes.clear();
         frame.copy_to(&mut slot.bytes);
         (slot.frame, slot.fate, slot.is_copy) = (number, fate, copy_delay.is_some());
-        (slot.offload, slot.why) = (frame.offload, frame.why);
+        (slot.is_special, slot.offload, slot.why) = (passage.is_special, frame.offload, frame.why);
         if let (Some(corruption), false) = (fate.corrupt, slot.is_copy) {
             // What is to be found out by a checksum needs one first, and one that nobody vouches for.
             if let Checksum::Partial { start, offset } = slot.offload.checksum {
@@ -259,6 +263,7 @@ impl Slot {
         frame: 0,
         fate: Fate::PLAIN,
         is_copy: false,
+        is_special: false,
         bytes: Vec::new(),
         offload: Offload::NONE,
         why: Why::new(Reason::Foreign),

@@ -1,11 +1,13 @@
 //! A device around a device that makes it bad, in real time.
 
+use core::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::channel::Channel;
 use super::fate::FateList;
 use super::impair::Impairment;
+use super::trace::Comment;
 use crate::buf::frame::{Capabilities, RxFrame, TxFrame};
 use crate::capture::{Capture, Direction, InterfaceId, Record};
 use crate::device::Device;
@@ -126,9 +128,9 @@ impl<D: Device> Device for Impaired<D> {
         self.take_incoming(now)?;
         let Some(delivery) = self.incoming.pop(now) else { return Ok(None) };
         if let Some((capture, interface)) = &self.capture {
-            let comment = delivery.fate.comment();
-            let direction = Some(Direction::In);
-            let record = Record { interface: *interface, time: now, direction, comment: Some(&comment) };
+            let fate = delivery.fate.comment();
+            let comment = delivery.is_special.then_some(&fate as &dyn fmt::Display);
+            let record = Record { interface: *interface, time: now, direction: Some(Direction::In), comment };
             capture.write(&record, &[delivery.bytes]);
         }
         Ok(Some(RxFrame { bytes: delivery.bytes, offload: delivery.offload }))
@@ -139,7 +141,7 @@ impl<D: Device> Device for Impaired<D> {
         let passage = self.outgoing.push(now, frame);
         if let Some((capture, interface)) = &self.capture {
             let (interface, direction) = (*interface, Some(Direction::Out));
-            let comment = format_args!("{} {}", frame.why, passage.fate.comment());
+            let comment = Comment { why: &frame.why, passage: &passage };
             capture.write(
                 &Record { interface, time: now, direction, comment: Some(&comment) },
                 &[frame.head, frame.body[0], frame.body[1]],
