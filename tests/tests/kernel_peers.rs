@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ustack_tests::kernel::{Need, Wire, ready};
 use ustack_tests::peer::Peer;
-use ustack_tests::tshark::{Capture, FLOW_CONTROL, Severity, assert_clean_under_tshark, findings};
+use ustack_tests::tshark::{
+    Capture, DSACK, FLOW_CONTROL, LOSS, Severity, assert_clean_under_tshark, findings,
+};
 use ustack_tests::wait::SOON;
 
 const PEER: &str = env!("CARGO_BIN_EXE_kernel_peer");
@@ -36,7 +38,8 @@ fn streams_pass_and_their_capture_is_clean() {
         "--do source --bytes 5000 --seed 1 --expect 2",
     );
     let capture = capture.stop();
-    assert_clean_under_tshark(capture.path(), FLOW_CONTROL);
+    // Two processors may overtake each other on a veth, so that even these kernels see reordering.
+    assert_clean_under_tshark(capture.path(), &[FLOW_CONTROL, LOSS, DSACK].concat());
 }
 
 #[test]
