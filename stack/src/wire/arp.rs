@@ -101,3 +101,45 @@ impl Packet {
         Ok(Self::LEN)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Packet {
+        Packet {
+            operation: Operation::Request,
+            sender_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+            sender_ip: Ipv4Addr::new(10, 9, 0, 2),
+            target_mac: MacAddr::UNSPECIFIED,
+            target_ip: Ipv4Addr::new(10, 9, 0, 1),
+        }
+    }
+
+    #[test]
+    fn padding_is_ignored() {
+        let mut padded = request().to_bytes().to_vec();
+        padded.resize(46, 0);
+        assert_eq!(Packet::parse(&padded), Ok(request()));
+    }
+
+    #[test]
+    fn probes_and_announcements_are_told_apart() {
+        let probe = Packet { sender_ip: Ipv4Addr::UNSPECIFIED, ..request() };
+        let announcement = Packet { target_ip: request().sender_ip, ..request() };
+        assert!(probe.is_probe() && !probe.is_announcement());
+        assert!(announcement.is_announcement() && !announcement.is_probe());
+        assert!(!request().is_probe() && !request().is_announcement());
+    }
+
+    #[test]
+    fn only_ethernet_and_ipv4_are_read() {
+        for (at, value) in [(1, 6), (3, 1), (4, 5), (5, 3), (7, 3)] {
+            let mut bytes = request().to_bytes();
+            bytes[at] = value;
+            let error = Packet::parse(&bytes).unwrap_err();
+            assert_eq!(error.reason(), Some(Reason::Unsupported), "byte {at}");
+        }
+        assert_eq!(Packet::parse(&request().to_bytes()[..27]), Err(Error::length(Layer::Arp, 28, 27)));
+    }
+}

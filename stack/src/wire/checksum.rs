@@ -1,7 +1,7 @@
 //! The Internet checksum (RFC 1071): a one's-complement sum over 16-bit words.
 //!
-//! The sum does not care about the order of bytes within the machine (RFC 1071 section 2(B)), so it is taken over wide
-//! words as they lie in memory and swapped once at the end.
+//! The sum does not care about the order of bytes within the machine (RFC 1071 section 2(B)), so it is taken
+//! over wide words as they lie in memory and swapped once at the end.
 
 use core::net::IpAddr;
 
@@ -22,8 +22,9 @@ impl Sum {
 
     /// The sum over a pseudo header (RFC 9293 section 3.1, RFC 768; RFC 8200 section 8.1).
     ///
-    /// `len` is the length of transport header and payload. The addresses should be of one family; an IPv4 pseudo header
-    /// and an IPv6 one then differ in the addresses alone, as all other bytes are zero or count at equal weight.
+    /// `len` is the length of transport header and payload. The addresses should be of one family; an IPv4
+    /// pseudo header and an IPv6 one then differ in the addresses alone, as all other bytes are zero or count
+    /// at equal weight.
     pub fn pseudo(src: IpAddr, dst: IpAddr, protocol: Protocol, len: usize) -> Self {
         let mut sum = Self::ZERO;
         for address in [src, dst] {
@@ -83,7 +84,8 @@ pub fn checksum(bytes: &[u8]) -> u16 {
     Sum::ZERO.with(bytes).checksum()
 }
 
-/// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for any slice.
+/// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for
+/// any slice.
 fn sum_native(bytes: &[u8]) -> u64 {
     let mut lanes = [0u64; 4];
     let mut blocks = bytes.chunks_exact(32);
@@ -152,7 +154,9 @@ mod tests {
         }
 
         #[test]
-        fn slices_of_any_length_add_up(slices in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..70), 0..6)) {
+        fn slices_of_any_length_add_up(
+            slices in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..70), 0..6),
+        ) {
             let mut sum = Sum::ZERO;
             slices.iter().for_each(|slice| sum.add(slice));
             prop_assert_eq!(sum.checksum(), naive(&slices.concat()));

@@ -6,8 +6,8 @@ use super::ext::OptionAction;
 
 /// Why bytes could not be read as (or a value not be written into) what was asked for.
 ///
-/// `offset` counts from the first byte that the reader was given: for [`super::ip::Packet::parse`] that is the
-/// packet's first byte, so it is the pointer of an ICMP parameter problem.
+/// `offset` counts from the first byte that the reader was given: for [`super::ip::Packet::parse`] that is
+/// the packet's first byte, so it is the pointer of an ICMP parameter problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
     /// There are fewer bytes than the layer needs.

@@ -206,3 +206,41 @@ impl Header {
         Ok(Self::LEN)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_as_it_writes() {
+        let mac = MacAddr([0x02, 0, 0, 0xab, 0xcd, 0xef]);
+        assert_eq!(mac.to_string(), "02:00:00:ab:cd:ef");
+        assert_eq!("02-00-00-AB-CD-EF".parse(), Ok(mac));
+        for text in ["", "02:00:00:ab:cd", "02:00:00:ab:cd:ef:00", "2:0:0:ab:cd:ef", "02:00:00:ab:cd:+f"] {
+            assert_eq!(text.parse::<MacAddr>(), Err(ParseMacError), "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_have_their_addresses() {
+        let mac = |ip: &str| MacAddr::for_multicast(ip.parse().unwrap());
+        assert_eq!(mac("224.129.2.3"), "01:00:5e:01:02:03".parse().ok());
+        assert_eq!(mac("255.255.255.255"), Some(MacAddr::BROADCAST));
+        assert_eq!(mac("ff02::1:ff12:3456"), "33:33:ff:12:34:56".parse().ok());
+        assert_eq!((mac("10.9.0.1"), mac("fd09::1")), (None, None));
+    }
+
+    #[test]
+    fn an_address_makes_a_link_local_one() {
+        let mac: MacAddr = "02:00:00:00:00:01".parse().unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::ff:fe00:1");
+        assert!(mac.is_unicast() && !MacAddr::UNSPECIFIED.is_unicast() && !MacAddr::BROADCAST.is_unicast());
+    }
+
+    #[test]
+    fn thirteen_bytes_are_no_header() {
+        let error = Header::parse(&[0; 13]).unwrap_err();
+        assert_eq!(error, Error::length(Layer::Ethernet, 14, 13));
+        assert_eq!(error.to_string(), "Ethernet at byte 0 needs 14 bytes and has 13");
+    }
+}

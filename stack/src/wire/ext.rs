@@ -6,7 +6,8 @@ use etherparse::{IpAuthHeaderSlice, Ipv6FragmentHeaderSlice, Ipv6RawExtHeaderSli
 use super::error::{Error, Layer, Reason, room};
 use super::ip::{Fragment, Protocol};
 
-/// Extension headers that we walk before we give up. RFC 8200 section 4.1 orders seven, destination options twice.
+/// Extension headers that we walk before we give up. RFC 8200 section 4.1 orders seven, destination options
+/// twice.
 pub const MAX_HEADERS: usize = 8;
 
 /// What lies behind the extension headers.
@@ -14,11 +15,13 @@ pub const MAX_HEADERS: usize = 8;
 pub struct Walk<'a> {
     /// What the payload is.
     pub protocol: Protocol,
-    /// The field that names `protocol`, counted from the first extension header; `None` if there is no such header.
+    /// The field that names `protocol`, counted from the first extension header; `None` if there is no such
+    /// header.
     pub protocol_offset: Option<usize>,
     /// What follows the headers; in a fragment, the piece.
     pub payload: &'a [u8],
-    /// Set if this is a piece of a larger datagram. An atomic fragment is whole (RFC 6946 section 4) and not told here.
+    /// Set if this is a piece of a larger datagram. An atomic fragment is whole (RFC 6946 section 4) and not
+    /// told here.
     pub fragment: Option<Fragment>,
     /// Value of the router alert option (RFC 2711); 0 is MLD.
     pub router_alert: Option<u16>,
@@ -35,13 +38,14 @@ pub enum OptionAction {
     ReportUnlessMulticast,
 }
 
-/// Walks from the fixed header's next header `first` to what is no extension header, or to a fragment's piece.
+/// Walks from the fixed header's next header `first` to what is no extension header, or to a fragment's
+/// piece.
 ///
 /// Offsets in errors count from the first byte of `bytes`.
 ///
 /// # Errors
-/// Headers that are cut short, come in numbers, stand where they must not, name further stops, or carry options that ask
-/// for the packet to be dropped.
+/// Headers that are cut short, come in numbers, stand where they must not, name further stops, or carry
+/// options that ask for the packet to be dropped.
 pub fn walk(first: Protocol, bytes: &[u8]) -> Result<Walk<'_>, Error> {
     walk_with(first, bytes, true)
 }
@@ -63,8 +67,7 @@ fn walk_with(first: Protocol, bytes: &[u8], strict: bool) -> Result<Walk<'_>, Er
             return Ok(walk);
         };
         if strict {
-            if walk.protocol == Protocol::HOP_BY_HOP && walk.protocol_offset.is_some() {
-                let named_at = walk.protocol_offset.unwrap_or(0);
+            if let (Protocol::HOP_BY_HOP, Some(named_at)) = (walk.protocol, walk.protocol_offset) {
                 return Err(Error::malformed(Layer::Extension, named_at, Reason::MisplacedHopByHop));
             }
             let alert = header.check(walk.protocol).map_err(|e| e.at(at))?;
@@ -126,8 +129,8 @@ impl<'a> Extension<'a> {
         match kind {
             Protocol::HOP_BY_HOP => check_options(self.bytes, true),
             Protocol::DESTINATION_OPTIONS => check_options(self.bytes, false),
-            // RFC 8200 section 4.4: an unknown type (we know none; type 0 is gone by RFC 5095) with segments left is an
-            // error that points at the type; without, it is skipped.
+            // RFC 8200 section 4.4: an unknown type (we know none; type 0 is gone by RFC 5095) with segments
+            // left is an error that points at the type; without, it is skipped.
             Protocol::ROUTING if self.bytes[routing::SEGMENTS_LEFT] != 0 => {
                 Err(Error::malformed(Layer::Extension, routing::TYPE, Reason::RoutingHeader))
             }
@@ -216,4 +219,94 @@ pub const ROUTER_ALERT_LEN: usize = 8;
 /// A hop-by-hop header with a router alert for MLD, which each MLD message carries (RFC 3810 section 5).
 pub const fn router_alert(next_header: Protocol) -> [u8; ROUTER_ALERT_LEN] {
     [next_header.0, 0, option::ROUTER_ALERT, 2, 0, 0, option::PADN, 0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: u8 = Protocol::TCP.0;
+    const HBH: u8 = Protocol::HOP_BY_HOP.0;
+    const FRAGMENT: u8 = Protocol::FRAGMENT.0;
+    const DESTINATION: u8 = Protocol::DESTINATION_OPTIONS.0;
+    const ROUTING: u8 = Protocol::ROUTING.0;
+    const AH: u8 = Protocol::AUTHENTICATION.0;
+
+    fn refused(first: u8, bytes: &[u8]) -> (usize, Reason) {
+        let error = walk(Protocol(first), bytes).unwrap_err();
+        (error.offset(), error.reason().unwrap())
+    }
+
+    #[test]
+    fn the_usual_headers_lead_to_tcp() {
+        let bytes = [
+            [DESTINATION, 0, 5, 2, 0, 0, 1, 0], // hop-by-hop: router alert
+            [ROUTING, 0, 1, 4, 9, 9, 9, 9],     // destination options: PadN
+            [AH, 0, 4, 0, 0, 0, 0, 0],          // routing: no stops left
+            [FRAGMENT, 2, 0, 0, 0, 0, 0, 1],    // authentication, 16 bytes
+            [0, 0, 0, 1, 5, 5, 5, 5],
+            [TCP, 0, 0, 0, 0, 0, 0, 7], // atomic fragment
+            *b"segment!",
+        ];
+        let bytes = bytes.as_flattened();
+        let walk = walk(Protocol::HOP_BY_HOP, bytes).unwrap();
+        assert_eq!((walk.protocol, walk.payload), (Protocol::TCP, &b"segment!"[..]));
+        assert_eq!((walk.protocol_offset, walk.router_alert), (Some(40), Some(0)));
+        assert_eq!(walk.fragment, None, "RFC 6946: an atomic fragment is whole");
+    }
+
+    #[test]
+    fn the_walk_ends_at_a_fragment() {
+        let fragment = Fragment { id: 0x1234_5678, offset: 1232, more: true };
+        let mut bytes = [0; 16];
+        FragmentHeader { next_header: Protocol::DESTINATION_OPTIONS, fragment }.write(&mut bytes).unwrap();
+        let walk = walk(Protocol::FRAGMENT, &bytes).unwrap();
+        assert_eq!((walk.protocol, walk.fragment), (Protocol::DESTINATION_OPTIONS, Some(fragment)));
+        assert_eq!(walk.payload, [0; 8]);
+    }
+
+    #[test]
+    fn unknown_options_decide_by_their_high_bits() {
+        let header = |kind: u8| [TCP, 0, 0, kind, 1, 0, 0, 0];
+        assert!(walk(Protocol::DESTINATION_OPTIONS, &header(0x1e)).is_ok());
+        for (kind, action) in [
+            (0x5e, OptionAction::Discard),
+            (0x9e, OptionAction::Report),
+            (0xde, OptionAction::ReportUnlessMulticast),
+        ] {
+            assert_eq!(refused(DESTINATION, &header(kind)), (3, Reason::UnknownOption(action)));
+            assert!(walk_quoted(Protocol::DESTINATION_OPTIONS, &header(kind)).is_ok());
+        }
+    }
+
+    #[test]
+    fn broken_headers_are_refused_at_their_place() {
+        assert_eq!(refused(DESTINATION, &[TCP, 0, 1, 5, 0, 0, 0, 0]), (2, Reason::Option));
+        assert_eq!(refused(DESTINATION, &[TCP, 0, 1, 3, 0, 0, 0, 1]), (7, Reason::Option));
+        assert_eq!(refused(HBH, &[TCP, 0, 5, 3, 0, 0, 0, 0]), (2, Reason::Option));
+        assert_eq!(refused(ROUTING, &[TCP, 0, 0, 1, 0, 0, 0, 0]), (2, Reason::RoutingHeader));
+        let twice = [[HBH, 0, 1, 4, 0, 0, 0, 0], [TCP, 0, 1, 4, 0, 0, 0, 0]];
+        assert_eq!(refused(HBH, twice.as_flattened()), (0, Reason::MisplacedHopByHop));
+        let short = walk(Protocol::HOP_BY_HOP, &[TCP, 1, 1, 4, 0, 0, 0, 0]).unwrap_err();
+        assert_eq!(short, Error::length(Layer::Extension, 16, 8));
+    }
+
+    #[test]
+    fn a_long_chain_is_not_walked_to_its_end() {
+        let chain = |count| [[DESTINATION, 0, 1, 4, 0, 0, 0, 0]].repeat(count);
+        let ends = |count| {
+            let mut chain = chain(count);
+            chain.last_mut().unwrap()[0] = TCP;
+            walk(Protocol::DESTINATION_OPTIONS, chain.as_flattened()).map(|walk| walk.protocol)
+        };
+        assert_eq!(ends(MAX_HEADERS), Ok(Protocol::TCP));
+        assert_eq!(ends(MAX_HEADERS + 1).unwrap_err().reason(), Some(Reason::TooManyHeaders));
+    }
+
+    #[test]
+    fn our_router_alert_is_understood() {
+        let header = router_alert(Protocol::ICMPV6);
+        let walk = walk(Protocol::HOP_BY_HOP, &header).unwrap();
+        assert_eq!((walk.protocol, walk.router_alert), (Protocol::ICMPV6, Some(0)));
+    }
 }

@@ -83,7 +83,8 @@ impl<'a, A: Item<'a>> Item<'a> for Record<'a, A> {
     }
 }
 
-/// The number that an 8-bit code stands for (RFC 3376 section 4.1.1): itself below 128, else a floating-point number.
+/// The number that an 8-bit code stands for (RFC 3376 section 4.1.1): itself below 128, else a floating-point
+/// number.
 pub(crate) const fn decode8(code: u8) -> u32 {
     decode(code as u32, 8)
 }
@@ -93,7 +94,8 @@ pub(crate) const fn encode8(value: u32) -> u8 {
     encode(value, 8) as u8
 }
 
-/// The number that a 16-bit code stands for (RFC 3810 section 5.1.3): itself below 32768, else a floating-point number.
+/// The number that a 16-bit code stands for (RFC 3810 section 5.1.3): itself below 32768, else a
+/// floating-point number.
 pub(crate) const fn decode16(code: u16) -> u32 {
     decode(code as u32, 16)
 }

@@ -210,3 +210,63 @@ const fn words(high: u16, low: u16) -> [u8; 4] {
     let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
     [a, b, c, d]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ECHO: Message<'_> = Message::EchoRequest { id: 1, seq: 2, data: b"odd" };
+
+    fn written(message: &Message<'_>) -> Vec<u8> {
+        let mut bytes = vec![0xee; message.wire_len()];
+        assert_eq!(message.write(&mut bytes), Ok(bytes.len()));
+        bytes
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_refused() {
+        let mut bytes = written(&ECHO);
+        assert_eq!(Message::parse(&bytes), Ok(ECHO));
+        bytes[8] ^= 1;
+        assert!(Message::parse(&bytes).unwrap_err().is_checksum());
+        assert_eq!(Message::parse(&bytes[..7]), Err(Error::length(Layer::Icmpv4, 8, 7)));
+    }
+
+    #[test]
+    fn an_echo_has_no_code() {
+        let echo_with_code = Message::Other { kind: 8, code: 1, rest: [0; 4], body: &[] };
+        let error = Message::parse(&written(&echo_with_code)).map(|_| ()).unwrap_err();
+        assert_eq!(error, Error::malformed(Layer::Icmpv4, 1, Reason::Value));
+    }
+
+    #[test]
+    fn errors_are_told_from_questions() {
+        let quench = Message::Other { kind: 4, code: 0, rest: [0; 4], body: &[] };
+        let too_old = Message::TimeExceeded { code: time_exceeded::TTL, quoted: &[] };
+        assert!(quench.is_error() && too_old.is_error() && !ECHO.is_error());
+    }
+
+    #[test]
+    fn an_mtu_is_read_only_where_it_is() {
+        let needed = Message::DestinationUnreachable {
+            code: unreachable::FRAGMENTATION_NEEDED,
+            mtu: 1400,
+            quoted: &[],
+        };
+        assert_eq!(Message::parse(&written(&needed)), Ok(needed));
+        let mut port =
+            written(&Message::DestinationUnreachable { code: unreachable::PORT, mtu: 0, quoted: &[] });
+        port[7] = 5;
+        port[2..4].fill(0);
+        let sum = checksum(&port);
+        port[2..4].copy_from_slice(&sum.to_be_bytes());
+        let read = Message::parse(&port).unwrap();
+        assert_eq!(read, Message::DestinationUnreachable { code: unreachable::PORT, mtu: 0, quoted: &[] });
+    }
+
+    #[test]
+    fn a_quote_keeps_the_error_small() {
+        assert_eq!(quote(&[0; 1500]).len(), 548);
+        assert_eq!(quote(&[0; 28]).len(), 28);
+    }
+}

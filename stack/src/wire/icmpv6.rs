@@ -1,4 +1,5 @@
-//! ICMP for IPv6 (RFC 4443). Neighbor discovery and group management are messages of it, with files of their own.
+//! ICMP for IPv6 (RFC 4443). Neighbor discovery and group management are messages of it, with files of their
+//! own.
 
 use core::net::Ipv6Addr;
 
@@ -128,8 +129,8 @@ mod kind {
 }
 
 impl<'a> Message<'a> {
-    /// Whether this is an error, which never is answered with an error (RFC 4443 sections 2.1 and 2.4 (e)). A redirect is
-    /// treated as one.
+    /// Whether this is an error, which never is answered with an error (RFC 4443 sections 2.1 and 2.4 (e)). A
+    /// redirect is treated as one.
     pub const fn is_error(&self) -> bool {
         match self {
             Self::DestinationUnreachable { .. }
@@ -156,7 +157,8 @@ impl<'a> Message<'a> {
     /// That a hop limit is 255 (NDP) or 1 (MLD) is for the caller to see.
     ///
     /// # Errors
-    /// Too short, wrong checksum; an echo or a neighbor discovery message with a code, broken options or records.
+    /// Too short, wrong checksum; an echo or a neighbor discovery message with a code, broken options or
+    /// records.
     pub fn parse(bytes: &'a [u8], src: Ipv6Addr, dst: Ipv6Addr) -> Result<Self, Error> {
         let slice = Icmpv6Slice::from_slice(bytes).map_err(|e| Error::from_len(Layer::Icmpv6, &e))?;
         if !pseudo(src, dst, bytes.len()).with(bytes).is_valid() {
@@ -207,7 +209,8 @@ impl<'a> Message<'a> {
         Ok(len)
     }
 
-    /// Type, code, the second half of the header, and what follows; nothing for messages that write themselves.
+    /// Type, code, the second half of the header, and what follows; nothing for messages that write
+    /// themselves.
     const fn parts(&self) -> (u8, u8, [u8; 4], &'a [u8]) {
         match *self {
             Self::EchoRequest { id, seq, data } => (kind::ECHO_REQUEST, 0, words(id, seq), data),
@@ -250,4 +253,43 @@ fn pseudo(src: Ipv6Addr, dst: Ipv6Addr, len: usize) -> Sum {
 const fn words(high: u16, low: u16) -> [u8; 4] {
     let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
     [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SRC: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
+    const DST: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
+    const ECHO: Message<'_> = Message::EchoRequest { id: 1, seq: 2, data: b"odd" };
+
+    fn written(message: &Message<'_>) -> Vec<u8> {
+        let mut bytes = vec![0xee; message.wire_len()];
+        assert_eq!(message.write(&mut bytes, SRC, DST), Ok(bytes.len()));
+        bytes
+    }
+
+    #[test]
+    fn the_checksum_covers_the_addresses() {
+        let bytes = written(&ECHO);
+        assert_eq!(Message::parse(&bytes, SRC, DST), Ok(ECHO));
+        assert!(Message::parse(&bytes, SRC, Ipv6Addr::LOCALHOST).unwrap_err().is_checksum());
+        assert_eq!(Message::parse(&bytes[..7], SRC, DST), Err(Error::length(Layer::Icmpv6, 8, 7)));
+    }
+
+    #[test]
+    fn errors_are_told_from_questions() {
+        let unknown_error = Message::Other { kind: 127, code: 0, rest: [0; 4], body: &[] };
+        let unknown_question = Message::Other { kind: 200, code: 0, rest: [0; 4], body: &[] };
+        let too_big = Message::PacketTooBig { mtu: 1280, quoted: &[] };
+        assert!(unknown_error.is_error() && too_big.is_error());
+        assert!(!unknown_question.is_error() && !ECHO.is_error());
+        assert_eq!(Message::parse(&written(&unknown_error), SRC, DST), Ok(unknown_error));
+    }
+
+    #[test]
+    fn an_error_fits_the_least_mtu() {
+        let error = Message::TimeExceeded { code: time_exceeded::HOP_LIMIT, quoted: quote(&[0; 1500]) };
+        assert_eq!(ipv6::HEADER_LEN + error.wire_len(), ipv6::MIN_MTU);
+    }
 }

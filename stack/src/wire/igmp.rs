@@ -122,7 +122,8 @@ impl<'a> Message<'a> {
         let code = slice.max_resp_code_or_reserved();
         Ok(match slice {
             IgmpSlice::MembershipQuery(_) => {
-                // RFC 3376 section 7.1: eight bytes with a code of zero are version 1, which means ten seconds.
+                // RFC 3376 section 7.1: eight bytes with a code of zero are version 1, which means ten
+                // seconds.
                 let (version, tenths) = if code == 0 { (Version::V1, 100) } else { (Version::V2, code) };
                 Self::Query(Query {
                     version,
@@ -207,4 +208,80 @@ impl Query<'_> {
 
 fn saturate(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::RecordKind;
+    use super::*;
+
+    const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
+
+    fn written(message: &Message<'_>) -> Vec<u8> {
+        let mut bytes = vec![0xee; message.wire_len()];
+        assert_eq!(message.write(&mut bytes), Ok(bytes.len()));
+        bytes
+    }
+
+    /// Changes one byte and puts the checksum right again.
+    fn with(mut bytes: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
+        bytes[at] = value;
+        bytes[2..4].fill(0);
+        let sum = checksum(&bytes);
+        bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    fn query(bytes: &[u8]) -> (Version, u64) {
+        match Message::parse(bytes) {
+            Ok(Message::Query(query)) => (query.version, query.max_response.as_millis()),
+            other => panic!("not a query: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn length_and_code_tell_a_query_s_version() {
+        let v1_or_v2 = vec![0x11, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(query(&with(v1_or_v2.clone(), 1, 0)), (Version::V1, 10_000));
+        assert_eq!(query(&with(v1_or_v2.clone(), 1, 200)), (Version::V2, 20_000));
+        let v3 = [v1_or_v2.clone(), vec![0; 4]].concat();
+        assert_eq!(query(&with(v3, 1, 200)), (Version::V3, 307_200));
+        let between = [v1_or_v2, vec![0; 2]].concat();
+        assert_eq!(Message::parse(&with(between, 1, 1)), Err(Error::length(Layer::Igmp, 12, 10)));
+    }
+
+    #[test]
+    fn a_join_as_it_stands_in_the_rfc() {
+        let records = [Record::new(RecordKind::ChangeToExclude, GROUP)];
+        let bytes = written(&Message::ReportV3 { records: List::new(&records) });
+        assert_eq!((bytes[0], &bytes[4..]), (0x22, &[0, 0, 0, 1, 4, 0, 0, 0, 239, 1, 2, 3][..]));
+    }
+
+    #[test]
+    fn records_must_fit() {
+        let sources = [Ipv4Addr::new(10, 9, 0, 1); 2];
+        let record = Record { kind: RecordKind::AllowNewSources, group: GROUP, sources: List::new(&sources) };
+        let records = [record, Record::new(RecordKind::ModeIsExclude, GROUP)];
+        let report = Message::ReportV3 { records: List::new(&records) };
+        let bytes = written(&report);
+        assert_eq!(Message::parse(&bytes), Ok(report));
+        for (at, value) in [(7, 3), (11, 5), (9, 200)] {
+            let bytes = with(bytes.clone(), at, value);
+            assert_eq!(
+                Message::parse(&bytes),
+                Err(Error::malformed(Layer::Igmp, 6, Reason::Value)),
+                "byte {at}"
+            );
+        }
+        let unknown_kind = with(bytes, 8, 9);
+        let rest = Message::ReportV3 { records: List::new(&records[1..]) };
+        assert_eq!(Message::parse(&unknown_kind), Ok(rest));
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_refused() {
+        let mut bytes = written(&Message::Leave { group: GROUP });
+        bytes[7] ^= 1;
+        assert!(Message::parse(&bytes).unwrap_err().is_checksum());
+    }
 }

@@ -119,7 +119,8 @@ impl<'a> Packet<'a> {
     /// Reads a packet of either version, its header checksum and its extension headers included.
     ///
     /// # Errors
-    /// What [`ipv4::Header::parse`], [`ipv6::Header::parse`] and [`ext::walk`] say, or a version that is neither.
+    /// What [`ipv4::Header::parse`], [`ipv6::Header::parse`] and [`ext::walk`] say, or a version that is
+    /// neither.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         match bytes.first().map(|byte| byte >> 4) {
             Some(4) => Self::parse_v4(bytes),
@@ -194,7 +195,8 @@ pub enum Header {
 pub const MAX_HEADER_LEN: usize = ipv4::MAX_HEADER_LEN;
 
 impl Header {
-    /// A header with the usual values for a payload of `payload_len` bytes; `None` if the addresses are not of one family.
+    /// A header with the usual values for a payload of `payload_len` bytes; `None` if the addresses are not
+    /// of one family.
     pub fn new(
         src: IpAddr,
         dst: IpAddr,

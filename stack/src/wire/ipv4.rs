@@ -17,7 +17,8 @@ pub const MAX_HEADER_LEN: usize = 60;
 /// Largest payload of one packet without options.
 pub const MAX_PAYLOAD_LEN: usize = 65_535 - MIN_HEADER_LEN;
 
-/// An IPv4 header as a value. The checksum is not part of it: it is verified on reading and filled on writing.
+/// An IPv4 header as a value. The checksum is not part of it: it is verified on reading and filled on
+/// writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Source address.
@@ -75,11 +76,12 @@ impl Header {
         self.more_fragments || self.fragment_offset != 0
     }
 
-    /// Reads a header and verifies its checksum; answers it and the payload. What follows the total length is padding
-    /// of the link and left out.
+    /// Reads a header and verifies its checksum; answers it and the payload. What follows the total length is
+    /// padding of the link and left out.
     ///
     /// # Errors
-    /// Too short, wrong version, lengths that contradict each other, wrong checksum, options that overrun the header.
+    /// Too short, wrong version, lengths that contradict each other, wrong checksum, options that overrun the
+    /// header.
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
         let slice = slice(bytes)?;
         if !Sum::ZERO.with(slice.slice()).is_valid() {
@@ -100,8 +102,8 @@ impl Header {
         Ok((header, payload))
     }
 
-    /// Reads a header that an ICMP error quotes: it may be cut short after the header, and what routers on the way
-    /// did to its checksum and lengths does not matter. Answers what is left of the payload.
+    /// Reads a header that an ICMP error quotes: it may be cut short after the header, and what routers on
+    /// the way did to its checksum and lengths does not matter. Answers what is left of the payload.
     ///
     /// # Errors
     /// Too short for the header, wrong version, header length below its minimum.
@@ -291,5 +293,94 @@ impl Eq for Options {}
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_slice(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(options: &[u8]) -> Header {
+        let (src, dst) = (Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2));
+        Header { options: Options::new(options).unwrap(), ..Header::new(src, dst, Protocol::UDP, 64, 4) }
+    }
+
+    fn packet(header: &Header) -> Vec<u8> {
+        let mut bytes = vec![0; header.header_len()];
+        header.write(&mut bytes).unwrap();
+        bytes.extend([1, 2, 3, 4]);
+        bytes
+    }
+
+    /// Changes one byte and puts the checksum right again.
+    fn with(mut bytes: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
+        bytes[at] = value;
+        bytes[10..12].fill(0);
+        let sum = checksum(&bytes[..usize::from(bytes[0] & 15) * 4]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_link_s_padding_is_left_out() {
+        let mut bytes = packet(&header(&[]));
+        bytes.resize(46, 0xee);
+        assert_eq!(Header::parse(&bytes), Ok((header(&[]), &[1, 2, 3, 4][..])));
+    }
+
+    #[test]
+    fn options_are_skipped() {
+        let record_route = [7, 7, 4, 0, 0, 0, 0];
+        let (read, payload) =
+            Header::parse(&packet(&header(&record_route))).map(|(h, p)| (h, p.to_vec())).unwrap();
+        assert_eq!((read.header_len(), payload), (28, vec![1, 2, 3, 4]));
+        assert!(!read.options.has_source_route() && !read.options.has_router_alert());
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other_are_refused() {
+        let good = packet(&header(&[]));
+        let refused = |bytes: &[u8]| Header::parse(bytes).unwrap_err();
+        assert_eq!(refused(&with(good.clone(), 3, 19)).reason(), Some(Reason::TotalLength));
+        assert_eq!(refused(&with(good.clone(), 3, 25)), Error::length(Layer::Ipv4, 25, 24));
+        assert_eq!(refused(&with(good.clone(), 0, 0x44)).reason(), Some(Reason::HeaderLength));
+        assert_eq!(refused(&with(good.clone(), 0, 0x55)).reason(), Some(Reason::Version));
+        assert_eq!(refused(&good[..23]), Error::length(Layer::Ipv4, 24, 23));
+        assert_eq!(refused(&good[..19]), Error::length(Layer::Ipv4, 20, 19));
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_refused() {
+        let mut bytes = packet(&header(&[]));
+        bytes[8] = 63;
+        assert!(Header::parse(&bytes).unwrap_err().is_checksum());
+        assert!(Header::parse_quoted(&bytes).is_ok(), "a router may have changed what it quotes");
+    }
+
+    #[test]
+    fn broken_options_are_refused_at_their_place() {
+        for (options, at) in
+            [(&[7, 1, 0, 0][..], 20), (&[1, 7, 5, 0], 21), (&[1, 1, 1, 7], 23), (&[7, 0, 0, 0], 20)]
+        {
+            let error = Header::parse(&packet(&header(options))).unwrap_err();
+            assert_eq!(error, Error::malformed(Layer::Ipv4, at, Reason::Option), "{options:?}");
+        }
+        let after_the_end = [0, 7, 1, 1];
+        assert!(Header::parse(&packet(&header(&after_the_end))).is_ok());
+    }
+
+    #[test]
+    fn later_fragments_carry_what_is_to_be_copied() {
+        let options = Options::new(&[7, 3, 4, 1, 148, 4, 0, 0, 131, 3, 4]).unwrap();
+        assert_eq!(options.copied().as_slice(), [148, 4, 0, 0, 131, 3, 4, 0]);
+        assert!(options.has_source_route() && options.has_router_alert());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_written() {
+        let mut out = [0; 60];
+        let long = Header { payload_len: 65_516, ..header(&[]) };
+        assert_eq!(long.write(&mut out).unwrap_err().reason(), Some(Reason::TotalLength));
+        assert_eq!(header(&[]).write(&mut out[..19]), Err(Error::length(Layer::Ipv4, 20, 19)));
     }
 }

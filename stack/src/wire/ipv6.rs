@@ -49,8 +49,8 @@ impl Header {
         Self { src, dst, next_header, hop_limit, dscp: 0, ecn: 0, flow_label: 0, payload_len }
     }
 
-    /// Reads a header; answers it and the payload (extension headers included). What follows the payload's length is
-    /// padding of the link and left out.
+    /// Reads a header; answers it and the payload (extension headers included). What follows the payload's
+    /// length is padding of the link and left out.
     ///
     /// # Errors
     /// Too short for header and payload, wrong version.
@@ -121,3 +121,27 @@ pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
 pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// All routers on the link.
 pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_s_length_decides() {
+        let header = Header::new(Ipv6Addr::LOCALHOST, ALL_NODES, Protocol::UDP, 64, 3);
+        let mut bytes = [7; HEADER_LEN + 5];
+        header.write(&mut bytes).unwrap();
+        assert_eq!(Header::parse(&bytes), Ok((header, &[7; 3][..])));
+        assert_eq!(Header::parse(&bytes[..42]), Err(Error::length(Layer::Ipv6, 43, 42)));
+        assert_eq!(Header::parse_quoted(&bytes[..42]), Ok((header, &[7; 2][..])));
+        assert_eq!(Header::parse(&bytes[..39]), Err(Error::length(Layer::Ipv6, 40, 39)));
+        bytes[0] = 0x40;
+        assert_eq!(Header::parse(&bytes).unwrap_err().reason(), Some(Reason::Version));
+    }
+
+    #[test]
+    fn an_address_has_its_solicited_node_group() {
+        let address = "fd09::1:2a3b:4c5d".parse().unwrap();
+        assert_eq!(solicited_node(address).to_string(), "ff02::1:ff3b:4c5d");
+    }
+}

@@ -5,8 +5,8 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// A value of which a message carries several.
 pub trait Item<'a>: Copy {
-    /// Reads the value at the start of `bytes` and answers what follows it. The value is `None` if there is something else
-    /// that is to be skipped; the whole is `None` if the bytes are broken.
+    /// Reads the value at the start of `bytes` and answers what follows it. The value is `None` if there is
+    /// something else that is to be skipped; the whole is `None` if the bytes are broken.
     fn take(bytes: &'a [u8]) -> Option<(Option<Self>, &'a [u8])>;
 
     /// Its length when written.
@@ -16,7 +16,8 @@ pub trait Item<'a>: Copy {
     fn put(&self, out: &mut [u8]);
 }
 
-/// A list of values: bytes of a received message, looked at as they are asked for, or a slice of values to send.
+/// A list of values: bytes of a received message, looked at as they are asked for, or a slice of values to
+/// send.
 #[derive(Clone, Copy)]
 pub struct List<'a, T>(Source<'a, T>);
 

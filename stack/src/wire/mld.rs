@@ -1,4 +1,5 @@
-//! Group management for IPv6: MLDv1 (RFC 2710) and v2 (RFC 3810). Written and read as [`super::icmpv6::Message::Mld`].
+//! Group management for IPv6: MLDv1 (RFC 2710) and v2 (RFC 3810). Written and read as
+//! [`super::icmpv6::Message::Mld`].
 
 use core::net::Ipv6Addr;
 
@@ -13,7 +14,8 @@ pub const ALL_V2_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x1
 /// What a report says about one group.
 pub type Record<'a> = group::Record<'a, Ipv6Addr>;
 
-/// An MLD message. It travels with hop limit 1, from a link-local address, behind [`super::ext::router_alert`].
+/// An MLD message. It travels with hop limit 1, from a link-local address, behind
+/// [`super::ext::router_alert`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A router asks who listens.
@@ -186,5 +188,58 @@ impl<'a> Query<'a> {
             Version::V1 => ms.min(u32::from(u16::MAX)) as u16,
             Version::V2 => encode16(ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::RecordKind;
+    use super::*;
+
+    const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 3);
+
+    fn written(message: &Message<'_>) -> Vec<u8> {
+        let mut bytes = vec![0; message.wire_len()];
+        message.put(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn the_length_tells_a_query_s_version() {
+        let query = Query {
+            version: Version::V1,
+            group: GROUP,
+            max_response: Duration::from_millis(40_001),
+            suppress: false,
+            robustness: 0,
+            interval: Duration::ZERO,
+            sources: List::EMPTY,
+        };
+        let v1 = written(&Message::Query(query));
+        assert_eq!((v1.len(), Message::parse(&v1)), (24, Ok(Message::Query(query))));
+        let v2 = Query {
+            version: Version::V2,
+            suppress: true,
+            robustness: 2,
+            interval: Duration::from_secs(125),
+            sources: List::new(&[Ipv6Addr::LOCALHOST]),
+            ..query
+        };
+        let bytes = written(&Message::Query(v2));
+        let Ok(Message::Query(read)) = Message::parse(&bytes) else { panic!("not a query") };
+        assert_eq!((read.max_response.as_millis(), read.sources), (40_000, v2.sources), "rounded down");
+        assert_eq!((read.suppress, read.robustness, read.interval), (true, 2, v2.interval));
+        assert_eq!(Message::parse(&bytes[..26]), Err(Error::length(Layer::Mld, 28, 26)));
+        assert_eq!(Message::parse(&bytes[..40]), Err(Error::length(Layer::Mld, 44, 40)));
+    }
+
+    #[test]
+    fn a_join_as_it_stands_in_the_rfc() {
+        let records = [Record::new(RecordKind::ChangeToExclude, GROUP)];
+        let report = Message::ReportV2 { records: List::new(&records) };
+        let bytes = written(&report);
+        assert_eq!(bytes[..12], [143, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0]);
+        assert_eq!((&bytes[12..], Message::parse(&bytes)), (&GROUP.octets()[..], Ok(report)));
+        assert_eq!(Message::parse(&bytes[..27]), Err(Error::malformed(Layer::Mld, 6, Reason::Value)));
     }
 }

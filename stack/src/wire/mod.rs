@@ -1,8 +1,8 @@
 //! What bytes mean: headers as values, read and written without I/O and without a panic.
 //!
-//! Each protocol is a file with a `Header` or `Message` value. `parse` takes received bytes and answers the value and
-//! what follows it, or an [`Error`] that names the place; `len` is the length it has when written; `write` fills a
-//! byte slice. Nothing here allocates.
+//! Each protocol is a file with a `Header` or `Message` value. `parse` takes received bytes and answers the
+//! value and what follows it, or an [`Error`] that names the place; `LEN`, `header_len` or `wire_len` is the
+//! length it has when written; `write` fills a byte slice. Nothing here allocates.
 
 pub mod arp;
 pub mod checksum;
@@ -25,3 +25,6 @@ pub mod tcp;
 pub mod udp;
 
 pub use error::{Error, Layer, Reason};
+
+#[cfg(test)]
+mod tests;

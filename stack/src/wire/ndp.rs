@@ -26,7 +26,8 @@ pub enum Message<'a> {
     NeighborSolicitation {
         /// The address in question.
         target: Ipv6Addr,
-        /// The sender's link address; missing when the sender has no address yet (duplicate address detection).
+        /// The sender's link address; missing when the sender has no address yet (duplicate address
+        /// detection).
         source_link: Option<MacAddr>,
     },
     /// An address is here.
@@ -368,3 +369,6 @@ impl Writer<'_> {
         self.at += bytes.len();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use super::ip::Protocol;
 use super::seq::SeqNum;
 use super::{ext, ipv4, ipv6};
 
-/// The beginning of one of our packets, as an error brings it back. Nothing in it is proven: an attacker can write it.
+/// The beginning of one of our packets, as an error brings it back. Nothing in it is proven: an attacker can
+/// write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
     /// Who sent the packet: one of our addresses.
@@ -98,5 +99,56 @@ impl QuotedTransport {
             }
             _ => Self::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    const PORTS_AND_SEQ: [u8; 8] = [0x30, 0x39, 0, 80, 1, 2, 3, 4];
+    const TCP: QuotedTransport =
+        QuotedTransport::Tcp { src_port: 12_345, dst_port: 80, seq: SeqNum::new(0x0102_0304) };
+
+    fn v4(protocol: Protocol, change: impl Fn(&mut ipv4::Header)) -> Vec<u8> {
+        let mut header =
+            ipv4::Header::new(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 0, 1), protocol, 1, 1480);
+        change(&mut header);
+        let mut bytes = vec![0; header.header_len()];
+        header.write(&mut bytes).unwrap();
+        [bytes, PORTS_AND_SEQ.to_vec()].concat()
+    }
+
+    #[test]
+    fn a_cut_packet_tells_its_socket() {
+        let quote = Quote::parse(&v4(Protocol::TCP, |_| {})).unwrap();
+        assert_eq!((quote.src, quote.dst), ([10, 9, 0, 2].into(), [10, 9, 0, 1].into()));
+        assert_eq!((quote.protocol, quote.transport), (Protocol::TCP, TCP));
+        let with_options = v4(Protocol::TCP, |header| header.options = ipv4::Options::ROUTER_ALERT);
+        assert_eq!(Quote::parse(&with_options).unwrap().transport, TCP);
+        let udp = Quote::parse(&v4(Protocol::UDP, |_| {})).unwrap().transport;
+        assert_eq!(udp, QuotedTransport::Udp { src_port: 12_345, dst_port: 80 });
+    }
+
+    #[test]
+    fn a_later_fragment_tells_no_ports() {
+        let later = v4(Protocol::TCP, |header| header.fragment_offset = 1480);
+        assert_eq!(Quote::parse(&later).unwrap().transport, QuotedTransport::Unknown);
+        let short = &v4(Protocol::TCP, |_| {})[..27];
+        assert_eq!(Quote::parse(short).unwrap().transport, QuotedTransport::Unknown);
+        assert!(Quote::parse(&short[..19]).is_err());
+    }
+
+    #[test]
+    fn extension_headers_are_passed() {
+        let header = ipv6::Header::new(Ipv6Addr::LOCALHOST, Ipv6Addr::LOCALHOST, Protocol::FRAGMENT, 1, 1400);
+        let mut bytes = vec![0; ipv6::HEADER_LEN];
+        header.write(&mut bytes).unwrap();
+        bytes.extend([Protocol::TCP.0, 0, 0, 1, 0, 0, 0, 9]);
+        bytes.extend(PORTS_AND_SEQ);
+        let quote = Quote::parse(&bytes).unwrap();
+        assert_eq!((quote.protocol, quote.transport), (Protocol::TCP, TCP));
+        assert_eq!(Quote::parse(&bytes[..44]), Err(Error::length(Layer::Extension, 8, 4).at(40)));
     }
 }

@@ -47,7 +47,8 @@ impl Header {
         MIN_HEADER_LEN + self.options.len()
     }
 
-    /// Reads a header; answers it and the payload. The checksum is verified if `checksum` is [`Checksum::Full`].
+    /// Reads a header; answers it and the payload. The checksum is verified if `checksum` is
+    /// [`Checksum::Full`].
     ///
     /// # Errors
     /// Too short, a data offset that is too small or beyond the segment, wrong checksum, broken options.
@@ -78,7 +79,8 @@ impl Header {
         Ok((value, &bytes[header.len()..]))
     }
 
-    /// Writes the header for a payload in two parts, with its checksum, at the start of `out`; answers its length.
+    /// Writes the header for a payload in two parts, with its checksum, at the start of `out`; answers its
+    /// length.
     ///
     /// # Errors
     /// `out` is too short.
@@ -100,7 +102,8 @@ impl Header {
         Ok(header.len())
     }
 
-    /// As [`Header::write`], but the field holds only the sum of the pseudo header, for a device that completes it.
+    /// As [`Header::write`], but the field holds only the sum of the pseudo header, for a device that
+    /// completes it.
     ///
     /// # Errors
     /// As [`Header::write`].
@@ -165,7 +168,8 @@ bitflags::bitflags! {
 pub struct Options {
     /// Maximum segment size; only on SYNs.
     pub mss: Option<u16>,
-    /// Window scale shift as it stands on the wire, up to 255; only on SYNs. Whoever uses it limits it to 14 (RFC 7323 section 2.3).
+    /// Window scale shift as it stands on the wire, up to 255; only on SYNs. Whoever uses it limits it to 14
+    /// (RFC 7323 section 2.3).
     pub window_scale: Option<u8>,
     /// SACK permitted; only on SYNs.
     pub sack_permitted: bool,
@@ -176,7 +180,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Their length when written, a multiple of 4. SACK blocks that do not fit beside the others are left out.
+    /// Their length when written, a multiple of 4. SACK blocks that do not fit beside the others are left
+    /// out.
     pub fn len(&self) -> usize {
         let blocks = self.sack_that_fits().len();
         self.len_without_sack() + if blocks == 0 { 0 } else { 4 + 8 * blocks }
@@ -209,8 +214,8 @@ impl Options {
         &blocks[..blocks.len().min(self.sack_capacity())]
     }
 
-    /// Reads options up to their end; answers where they are broken. Unknown kinds are skipped by their length
-    /// (RFC 9293 section 3.2, MUST-6).
+    /// Reads options up to their end; answers where they are broken. Unknown kinds are skipped by their
+    /// length (RFC 9293 section 3.2, MUST-6).
     fn parse(bytes: &[u8]) -> Result<Self, usize> {
         let mut options = Self::default();
         let mut rest = TcpOptionsIterator::from_slice(bytes);
@@ -221,7 +226,8 @@ impl Options {
                 None => return Ok(options),
                 Some(Ok(element)) => options.set(&element),
                 Some(Err(TcpOptionReadError::UnknownId(_))) => {
-                    // RFC 9293 section 3.1: every kind but 0 and 1 has a length that counts kind and length too.
+                    // RFC 9293 section 3.1: every kind but 0 and 1 has a length that counts kind and length
+                    // too.
                     let len = usize::from(*left.get(1).ok_or(at)?);
                     let skipped = left.get(len..).filter(|_| len >= 2).ok_or(at)?;
                     rest = TcpOptionsIterator::from_slice(skipped);
@@ -247,8 +253,8 @@ impl Options {
         }
     }
 
-    /// Writes the options in the order and with the padding that Linux uses, so that a middlebox that knows one layout
-    /// knows ours. `out` has exactly their length.
+    /// Writes the options in the order and with the padding that Linux uses, so that a middlebox that knows
+    /// one layout knows ours. `out` has exactly their length.
     fn write(&self, out: &mut [u8]) {
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
@@ -351,3 +357,6 @@ impl core::fmt::Debug for SackBlocks {
         f.debug_list().entries(self.as_slice()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,9 @@ impl Header {
     /// Its length when written.
     pub const LEN: usize = HEADER_LEN;
 
-    /// Reads a header; answers it and the payload. The checksum is verified if `checksum` is [`Checksum::Full`]: over
-    /// IPv4 a zero stands for none (RFC 768), over IPv6 it is an error (RFC 8200 section 8.1).
+    /// Reads a header; answers it and the payload. The checksum is verified if `checksum` is
+    /// [`Checksum::Full`]: over IPv4 a zero stands for none (RFC 768), over IPv6 it is an error (RFC 8200
+    /// section 8.1).
     ///
     /// # Errors
     /// Too short, a length below the header's or above the packet's, wrong checksum.
@@ -52,7 +53,8 @@ impl Header {
         Ok((header, &datagram[Self::LEN..]))
     }
 
-    /// Writes the header for a payload in two parts, with its checksum, at the start of `out`; answers its length.
+    /// Writes the header for a payload in two parts, with its checksum, at the start of `out`; answers its
+    /// length.
     ///
     /// # Errors
     /// `out` is too short; the payload is longer than 65,527 bytes.
@@ -75,7 +77,8 @@ impl Header {
         Ok(Self::LEN)
     }
 
-    /// As [`Header::write`], but the field holds only the sum of the pseudo header, for a device that completes it.
+    /// As [`Header::write`], but the field holds only the sum of the pseudo header, for a device that
+    /// completes it.
     ///
     /// # Errors
     /// As [`Header::write`].
@@ -111,5 +114,75 @@ impl Header {
         out[4..6].copy_from_slice(&field.to_be_bytes());
         out[6..].fill(0);
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    const V4: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2))];
+    const V6: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST); 2];
+    const HEADER: Header = Header { src_port: 7, dst_port: 9 };
+
+    fn parse(bytes: &[u8], [src, dst]: [IpAddr; 2]) -> Result<(Header, &[u8]), Error> {
+        Header::parse(bytes, src, dst, Checksum::Full)
+    }
+
+    fn datagram([src, dst]: [IpAddr; 2], payload: &[u8]) -> Vec<u8> {
+        let mut bytes = [&[0; 8], payload].concat();
+        HEADER.write(&mut bytes, src, dst, [payload, &[]]).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_zero_checksum_means_none_over_ipv4_alone() {
+        let mut bytes = datagram(V4, b"ping");
+        HEADER.write_unchecked(&mut bytes, 4).unwrap();
+        assert_eq!(parse(&bytes, V4), Ok((HEADER, &b"ping"[..])));
+        assert_eq!(parse(&bytes, V6).unwrap_err().reason(), Some(Reason::ZeroChecksum));
+    }
+
+    #[test]
+    fn a_computed_zero_is_sent_as_ones() {
+        // The payload is what makes the sum all ones: the checksum of the datagram without it.
+        let without = datagram(V6, &[0, 0]);
+        let payload = [without[6], without[7]];
+        let bytes = datagram(V6, &payload);
+        assert_eq!(bytes[6..8], [0xff, 0xff]);
+        assert_eq!(parse(&bytes, V6), Ok((HEADER, &payload[..])));
+    }
+
+    #[test]
+    fn the_length_field_decides() {
+        let mut bytes = datagram(V4, b"ping");
+        bytes.extend([0; 10]);
+        assert_eq!(parse(&bytes, V4), Ok((HEADER, &b"ping"[..])));
+        assert_eq!(parse(&bytes[..11], V4), Err(Error::length(Layer::Udp, 12, 11)));
+        assert_eq!(parse(&bytes[..7], V4), Err(Error::length(Layer::Udp, 8, 7)));
+        bytes[5] = 7;
+        assert_eq!(parse(&bytes, V4).unwrap_err().reason(), Some(Reason::TotalLength));
+    }
+
+    #[test]
+    fn a_wrong_checksum_matters_only_if_asked() {
+        let mut bytes = datagram(V4, b"ping");
+        bytes[8] ^= 1;
+        assert!(parse(&bytes, V4).unwrap_err().is_checksum());
+        assert!(Header::parse(&bytes, V4[0], V4[1], Checksum::Verified).is_ok());
+        HEADER.write_partial(&mut bytes, V4[0], V4[1], 4).unwrap();
+        let partial = Checksum::Partial { start: 34, offset: CHECKSUM_OFFSET as u16 };
+        assert!(Header::parse(&bytes, V4[0], V4[1], partial).is_ok());
+    }
+
+    #[test]
+    fn a_device_completes_a_partial_sum() {
+        let mut bytes = datagram(V4, b"ping!");
+        let full = bytes.clone();
+        HEADER.write_partial(&mut bytes, V4[0], V4[1], 5).unwrap();
+        let sum = super::super::checksum::checksum(&bytes);
+        bytes[CHECKSUM_OFFSET..HEADER_LEN].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(bytes, full);
     }
 }
