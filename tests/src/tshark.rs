@@ -49,8 +49,12 @@ impl Capture {
         let folder = Scratch::new();
         let path = folder.file("capture.pcap");
         let mut command = tool("tcpdump");
-        command.args(["--immediate-mode", "-U", "-s", "0", "-Z", "root", "-i", interface, "-w"]);
-        command.arg(&path).args((!filter.is_empty()).then_some(filter));
+        command.args(["--immediate-mode", "-U", "-s", "0", "-i", interface]);
+        if nix::unistd::geteuid().is_root() {
+            // Else it would drop to a user who may not write our file.
+            command.args(["-Z", "root"]);
+        }
+        command.arg("-w").arg(&path).args((!filter.is_empty()).then_some(filter));
         let dump = namespace.spawn(&mut command);
         dump.wait_complaint("listening on", SOON);
         Self { dump: Some(dump), path, folder }
