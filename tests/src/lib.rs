@@ -2,6 +2,7 @@
 //! captures and what tshark says of them, a payload that every side can compute.
 
 pub mod architecture;
+pub mod device;
 pub mod frames;
 pub mod kernel;
 pub mod pattern;

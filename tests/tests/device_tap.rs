@@ -1,56 +1,19 @@
 //! TAP and TUN against the kernel.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use ustack::buf::frame::{Offload, TxFrame};
+use ustack::buf::frame::{Checksum, Offload, TxFrame};
 use ustack::device::{Device, TapBuilder, TunBuilder, interfaces, wait};
 use ustack::time::Instant;
-use ustack::why::Reason;
+use ustack_tests::device::{address, expect, send, send_offloaded, transmit, udp_socket};
 use ustack_tests::frames::{asks_for_neighbor, udp, udp_payload};
 use ustack_tests::kernel::{Namespace, Need, ready};
 use ustack_tests::process::tool;
-use ustack_tests::wait::SOON;
 
 const NEEDS: [Need; 2] = [Need::Namespaces, Need::Tun];
 const OURS: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const KERNELS: [u8; 6] = [2, 0, 0, 0, 0, 1];
-
-/// Waits for a frame that `wanted` likes, and drops others.
-#[track_caller]
-fn expect<T>(device: &mut impl Device, wanted: impl Fn(&[u8]) -> Option<T>) -> T {
-    loop {
-        match device.recv(Instant::ZERO).expect("the device works") {
-            Some(frame) => {
-                if let Some(found) = wanted(frame.bytes) {
-                    return found;
-                }
-            }
-            None => {
-                let fd = device.as_fd().expect("it has one");
-                assert_ne!(wait(&[fd], Some(SOON)).expect("it can be waited for"), 0, "no such frame came");
-            }
-        }
-    }
-}
-
-fn send(device: &mut impl Device, frame: &[u8]) {
-    let (head, body) = frame.split_at(20);
-    let (one, two) = body.split_at(body.len() / 2);
-    let frame = TxFrame { head, body: [one, two], offload: Offload::NONE, why: Reason::Foreign.into() };
-    device.send(Instant::ZERO, &frame).expect("the device takes it");
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
-}
-
-fn socket(at: &str) -> UdpSocket {
-    let socket = UdpSocket::bind(at).expect("the address is there at once");
-    socket.set_read_timeout(Some(SOON)).expect("it takes a timeout");
-    socket
-}
 
 #[test]
 fn frames_pass_both_ways_over_both_families() {
@@ -70,13 +33,13 @@ fn frames_pass_both_ways_over_both_families() {
         assert_eq!(tap.capabilities().mtu, 1400);
         assert_eq!(tap.kernel_mac().expect("it is there"), KERNELS);
         for (kernel, ours) in [("10.9.0.1:5000", "10.9.0.2:6000"), ("[fd09::1]:5000", "[fd09::2]:6000")] {
-            let socket = socket(kernel);
+            let socket = udp_socket(kernel);
             send(&mut tap, &udp((OURS, KERNELS), address(ours), address(kernel), b"to the kernel"));
             let mut buffer = [0; 100];
             let (len, from) = socket.recv_from(&mut buffer).expect("it arrives");
             assert_eq!((&buffer[..len], from), (&b"to the kernel"[..], address(ours)));
             socket.send_to(b"back", ours).expect("there is a route");
-            expect(&mut tap, |frame| asks_for_neighbor(frame).then_some(()));
+            expect(&mut tap, |frame| asks_for_neighbor(frame.bytes).then_some(()));
         }
     });
 }
@@ -91,12 +54,12 @@ fn a_tun_hands_over_packets() {
         let mut tun = tun.expect("we may");
         assert_eq!(tun.name(), "tun0");
         for (kernel, ours) in [("10.9.0.1:5000", "10.9.0.2:6000"), ("[fd09::1]:5000", "[fd09::2]:6000")] {
-            let socket = socket(kernel);
+            let socket = udp_socket(kernel);
             socket.send_to(b"out", ours).expect("there is a route");
-            assert_eq!(expect(&mut tun, |packet| udp_payload(packet, false, 6000)), b"out");
+            assert_eq!(expect(&mut tun, |packet| udp_payload(packet.bytes, false, 6000)), b"out");
             send(&mut tun, &udp((OURS, KERNELS), address(ours), address(kernel), b"in")[14..]);
             let mut buffer = [0; 100];
-            assert_eq!(socket.recv(&mut buffer).expect("it arrives"), 2);
+            assert_eq!(socket.recv(&mut buffer).expect(kernel), 2);
         }
     });
 }
@@ -112,25 +75,16 @@ fn with_offloads_the_kernel_merges_and_we_may_too() {
     let tap = tap.as_mut().expect("we may");
     assert!(tap.capabilities().checksum && tap.capabilities().max_merged > 60_000);
     namespace.ip("neigh add 10.9.0.2 lladdr 02:00:00:00:00:09 dev tap0");
-    let socket = namespace.enter(|| socket("10.9.0.1:5000"));
+    let socket = namespace.enter(|| udp_socket("10.9.0.1:5000"));
     socket.send_to(b"partial", "10.9.0.2:6000").expect("there is a route");
-    loop {
-        let frame = tap.recv(Instant::ZERO).expect("the device works");
-        if let Some(frame) = frame
-            && udp_payload(frame.bytes, true, 6000).is_some()
-        {
-            assert_eq!(frame.offload.checksum, ustack::buf::frame::Checksum::Verified);
-            break;
-        }
-    }
+    let checksum = expect(tap, |frame| udp_payload(frame.bytes, true, 6000).map(|_| frame.offload.checksum));
+    assert_eq!(checksum, Checksum::Verified);
     // And back: we leave the sum to the kernel.
     let mut frame = udp((OURS, KERNELS), address("10.9.0.2:6000"), address("10.9.0.1:5000"), b"unsummed");
     let pseudo: u32 = [0x0a09u32, 2, 0x0a09, 1, 17, 8 + 8].iter().sum();
     frame[40..42].copy_from_slice(&(pseudo as u16).to_be_bytes());
-    let checksum = ustack::buf::frame::Checksum::Partial { start: 34, offset: 6 };
-    let offload = Offload { checksum, gso: None };
-    let frame = TxFrame { head: &frame, body: [&[], &[]], offload, why: Reason::Foreign.into() };
-    tap.send(Instant::ZERO, &frame).expect("the device takes it");
+    let offload = Offload { checksum: Checksum::Partial { start: 34, offset: 6 }, gso: None };
+    send_offloaded(tap, &TxFrame { offload, ..transmit(&frame) });
     let mut buffer = [0; 100];
     assert_eq!(socket.recv(&mut buffer).expect("it arrives"), 8);
 }
@@ -159,8 +113,7 @@ fn a_tap_that_is_down_loses_frames_and_lives() {
     let namespace = Namespace::new();
     let mut tap = namespace.enter(|| TapBuilder::new("tap0").up().build()).expect("we may");
     namespace.ip("link set tap0 down");
-    let frame =
-        TxFrame { head: &[0; 60], body: [&[], &[]], offload: Offload::NONE, why: Reason::Foreign.into() };
+    let frame = transmit(&[0; 60]);
     let error = tap.send(Instant::ZERO, &frame).expect_err("nobody is there");
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     while tap.recv(Instant::ZERO).expect("it is not broken").is_some() {}

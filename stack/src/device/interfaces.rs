@@ -21,7 +21,7 @@ pub struct Interface {
 
 /// All interfaces of the thread's network namespace, in the order of their numbers.
 pub fn interfaces() -> Vec<Interface> {
-    let mut found: Vec<_> = pnet::datalink::interfaces().iter().map(Interface::from).collect();
+    let mut found: Vec<_> = ::pnet::datalink::interfaces().iter().map(Interface::from).collect();
     found.sort_by_key(|interface| interface.index);
     found
 }
@@ -31,8 +31,8 @@ pub(super) fn named(name: &str) -> Option<Interface> {
     interfaces().into_iter().find(|interface| interface.name == name)
 }
 
-impl From<&pnet::datalink::NetworkInterface> for Interface {
-    fn from(found: &pnet::datalink::NetworkInterface) -> Self {
+impl From<&::pnet::datalink::NetworkInterface> for Interface {
+    fn from(found: &::pnet::datalink::NetworkInterface) -> Self {
         Self {
             name: found.name.clone(),
             index: found.index,

@@ -2,11 +2,15 @@
 
 mod cidr;
 mod error;
+mod filter;
 mod frames;
 mod interfaces;
 pub mod memory;
 pub mod namespace;
 mod netlink;
+mod offloads;
+mod packet;
+mod pnet;
 mod setup;
 mod sys;
 mod tap;
@@ -17,6 +21,9 @@ pub use cidr::Cidr;
 pub use error::Error;
 pub use interfaces::{Interface, interfaces};
 pub use memory::{Memory, MemoryBuilder};
+pub use offloads::{OffloadState, offloads};
+pub use packet::{Packet, PacketBuilder};
+pub use pnet::{Pnet, PnetBuilder};
 pub use sys::{EventFd, wait};
 pub use tap::{Tap, TapBuilder};
 pub use tun::{Tun, TunBuilder};

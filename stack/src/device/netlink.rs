@@ -103,6 +103,22 @@ impl Netlink {
         self.ask(request)
     }
 
+    /// Whether packets for that address are for this machine.
+    pub(super) fn is_local(&mut self, address: IpAddr) -> io::Result<bool> {
+        /// Where `struct rtmsg` holds the kind of the route.
+        const KIND: usize = HEADER + 7;
+        let mut request = Request::with_flags(libc::RTM_GETROUTE, libc::NLM_F_REQUEST);
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        request.put(&[family(address), bits, 0, 0]);
+        request.put(&[0; 8]);
+        request.ip_attribute(libc::RTA_DST, address);
+        self.0.write_all(request.finished())?;
+        let mut answer = [0; 1024];
+        let len = self.0.read(&mut answer)?;
+        let kind = answer[..len].get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
+        Ok(kind == Some(libc::RTM_NEWROUTE) && answer[KIND] == libc::RTN_LOCAL)
+    }
+
     fn ask(&mut self, request: Request) -> io::Result<()> {
         self.0.write_all(request.finished())?;
         let mut answer = [0; 1024];
@@ -141,9 +157,14 @@ struct Request {
 }
 
 impl Request {
+    /// A request that is answered with success or an error.
     fn new(kind: u16, flags: libc::c_int) -> Self {
+        Self::with_flags(kind, flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK)
+    }
+
+    fn with_flags(kind: u16, flags: libc::c_int) -> Self {
         let mut request = Self { bytes: [0; 512], len: 0 };
-        let flags = (flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+        let flags = flags as u16;
         let ([kind0, kind1], [flags0, flags1]) = (kind.to_ne_bytes(), flags.to_ne_bytes());
         request.put(&[0; 4]);
         request.put(&[kind0, kind1, flags0, flags1]);
@@ -208,6 +229,15 @@ mod tests {
         assert_eq!((word(16), word(18)), (12, 7 | NLA_F_NESTED));
         assert_eq!((word(20), word(22)), (7, 3));
         assert_eq!(&bytes[24..], b"abc\0");
+    }
+
+    #[test]
+    fn what_is_ours_is_local() {
+        let mut netlink = Netlink::open().unwrap();
+        assert!(netlink.is_local("127.0.0.1".parse().unwrap()).unwrap());
+        assert!(!netlink.is_local("192.0.2.1".parse().unwrap()).unwrap());
+        // The answer was read to its end: the next is not mistaken for it.
+        assert!(netlink.is_local("127.0.0.1".parse().unwrap()).unwrap());
     }
 
     #[test]

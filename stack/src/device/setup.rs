@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::netlink::{LinkChange, Netlink};
-use super::sys::{Control, IfName};
+use super::sys::{self, Control, IfName};
 use super::{Cidr, Error, interfaces};
 
 /// What the kernel's end is to be like.
@@ -53,6 +54,9 @@ impl Setup {
                 answer => answer.map_err(at(Step::Address(address)))?,
             }
         }
+        if self.up {
+            self.addresses.iter().for_each(|address| wait_until_local(&mut netlink, address.address()));
+        }
         for &gateway in &self.gateways {
             netlink.add_default_route(index, gateway).map_err(at(Step::Gateway(gateway)))?;
         }
@@ -74,6 +78,21 @@ impl Setup {
                 self.addresses.iter().all(|address| present.contains(address))
             })
             && self.gateways.is_empty()
+    }
+}
+
+/// Waits until the kernel takes packets for an address that it was given.
+///
+/// Note: Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives for it is dropped.
+/// An address that does not become local in time is left to show itself.
+fn wait_until_local(netlink: &mut Netlink, address: IpAddr) {
+    const PAUSE: Duration = Duration::from_micros(200);
+    const TRIES: u32 = 5_000;
+    for _ in 0..TRIES {
+        if netlink.is_local(address).unwrap_or(true) {
+            return;
+        }
+        let _ = sys::wait(&[], Some(PAUSE));
     }
 }
 

@@ -6,12 +6,16 @@
 mod event;
 mod interface;
 mod namespace;
+mod packet;
 mod socket;
 
 pub use event::{EventFd, wait};
 pub(crate) use interface::{Control, IfName, tun_attach, tun_offload};
 pub(crate) use namespace::{
     before_exec, die_with_parent, is_root, try_user_namespace, unshare_network, unshare_user_and_network,
+};
+pub(crate) use packet::{
+    attach_filter, packet_bind, packet_join, packet_peek, packet_socket, packet_switch, set_receive_buffer,
 };
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 

@@ -1,0 +1,197 @@
+//! A raw device: a packet socket on an interface of the kernel, which goes on living beside us.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::frames::Frames;
+use super::sys::{self, Control, IfName};
+use super::tap::{PRIVILEGE, interface_name};
+use super::{Capabilities, Device, Error, Medium, filter, interfaces};
+use crate::buf::frame::{RxFrame, TxFrame};
+use crate::time::Instant;
+
+/// The largest IP packet of a merged frame.
+const MAX_MERGED: usize = 65_535;
+/// Room for frames that wait to be received: about 60 merged ones.
+const RECEIVE_BUFFER: i32 = 4 << 20;
+
+/// A packet socket on an Ethernet interface.
+///
+/// Frames that the kernel merged arrive as one, and checksums that it left to a card are known as such. What this
+/// machine's own kernel sends by the interface goes to the wire and not to us, so the two cannot talk to each other.
+#[derive(Debug)]
+pub struct Packet {
+    name: IfName,
+    mac: [u8; 6],
+    frames: Frames,
+}
+
+/// What a packet socket is to hear.
+#[derive(Debug)]
+#[must_use]
+pub struct PacketBuilder {
+    name: String,
+    mac: Option<[u8; 6]>,
+    promiscuous: bool,
+    offload: bool,
+}
+
+impl Packet {
+    /// The interface's name.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The link address whose frames arrive, beside those of all groups: the stack's own, not the interface's.
+    pub const fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// A packet socket on one end of a wire of which we own the other: everything that comes is for us.
+    pub(super) fn from_socket(name: IfName, mac: [u8; 6], socket: OwnedFd, mtu: usize) -> Self {
+        Self { name, mac, frames: Frames::new(File::from(socket), true, capabilities(mtu, false)) }
+    }
+}
+
+impl PacketBuilder {
+    /// On the interface of that name.
+    pub fn new(interface: &str) -> Self {
+        Self { name: interface.into(), mac: None, promiscuous: false, offload: false }
+    }
+
+    /// The stack's link address; unless told otherwise, one made from the interface's.
+    pub fn mac(mut self, mac: [u8; 6]) -> Self {
+        self.mac = Some(mac);
+        self
+    }
+
+    /// Hears everything that passes the interface.
+    pub fn promiscuous(mut self) -> Self {
+        self.promiscuous = true;
+        self
+    }
+
+    /// Takes merged frames and partial checksums for sending too; `capabilities` then says so.
+    pub fn offload(mut self) -> Self {
+        self.offload = true;
+        self
+    }
+
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// No privilege, no such interface, or it is down or not Ethernet: the message says what mends it.
+    pub fn build(self) -> Result<Packet, Error> {
+        let link = EthernetLink::find(&self.name)?;
+        let mac = self.mac.unwrap_or_else(|| link.mac_beside());
+        let socket = listen(&link, mac, self.promiscuous)?;
+        let fail = |cause| Error::new(format!("cannot listen on {}", link.name), cause);
+        sys::packet_switch(socket.as_fd(), libc::PACKET_VNET_HDR, true).map_err(fail)?;
+        sys::packet_bind(socket.as_fd(), link.index).map_err(fail)?;
+        let frames = Frames::new(File::from(socket), true, capabilities(link.mtu, self.offload));
+        Ok(Packet { name: link.name, mac, frames })
+    }
+}
+
+impl Device for Packet {
+    fn capabilities(&self) -> Capabilities {
+        self.frames.capabilities()
+    }
+
+    fn recv(&mut self, _now: Instant) -> io::Result<Option<RxFrame<'_>>> {
+        let name = self.name;
+        self.frames.recv().map_err(|error| explain_recv(name, error))
+    }
+
+    fn send(&mut self, _now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
+        self.frames.send(frame)
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.frames.as_fd())
+    }
+}
+
+fn capabilities(mtu: usize, offload: bool) -> Capabilities {
+    let plain = Capabilities::plain(Medium::Ethernet, mtu);
+    if offload { Capabilities { max_merged: MAX_MERGED, checksum: true, ..plain } } else { plain }
+}
+
+pub(super) fn explain_recv(name: IfName, error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ENETDOWN) => {
+            io::Error::new(io::ErrorKind::NetworkDown, format!("{name} went down or was removed"))
+        }
+        _ => error,
+    }
+}
+
+/// An Ethernet interface that is up.
+#[derive(Debug)]
+pub(super) struct EthernetLink {
+    pub(super) name: IfName,
+    pub(super) index: u32,
+    pub(super) mac: [u8; 6],
+    pub(super) mtu: usize,
+}
+
+impl EthernetLink {
+    pub(super) fn find(name: &str) -> Result<Self, Error> {
+        let name = interface_name(name)?;
+        let fail = |cause: io::Error| {
+            let missing = cause.raw_os_error() == Some(libc::ENODEV);
+            let error = Error::new(format!("cannot use the interface {name}"), cause);
+            if missing { error.remedy(format!("there are: {}", names())) } else { error }
+        };
+        let control = Control::open().map_err(fail)?;
+        let index = control.index(&name).map_err(fail)?;
+        let (mac, kind) = control.link_address(&name).map_err(fail)?;
+        let mtu = control.mtu(&name).map_err(fail)?;
+        if !matches!(kind, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK) {
+            return Err(Error::invalid(format!("cannot use the interface {name}"), "it is not Ethernet"));
+        }
+        if control.flags(&name).map_err(fail)? & libc::IFF_UP == 0 {
+            let down = io::Error::new(io::ErrorKind::NetworkDown, "it is down");
+            return Err(fail(down).remedy(format!("`ip link set {name} up`")));
+        }
+        Ok(Self { name, index, mac, mtu })
+    }
+
+    /// A link address beside the interface's own: locally administered, and the same each time.
+    pub(super) fn mac_beside(&self) -> [u8; 6] {
+        const LOCAL: u8 = 0x02;
+        const GROUP: u8 = 0x01;
+        const MARK: u8 = 0x75;
+        let [a, b, c, d, e, f] = self.mac;
+        [a & !GROUP | LOCAL, b, c, d, e, f ^ MARK]
+    }
+}
+
+fn names() -> String {
+    let names: Vec<_> = interfaces::interfaces().into_iter().map(|found| found.name).collect();
+    names.join(", ")
+}
+
+/// A packet socket, not yet bound, that will hear what is for `mac` and the groups.
+pub(super) fn listen(link: &EthernetLink, mac: [u8; 6], promiscuous: bool) -> Result<OwnedFd, Error> {
+    let opened = sys::packet_socket();
+    let socket =
+        opened.map_err(|cause| Error::new("cannot open a packet socket", cause).remedy(PRIVILEGE))?;
+    let fd = socket.as_fd();
+    let prepare = || {
+        sys::attach_filter(fd, &filter::for_address((!promiscuous).then_some(mac)))?;
+        // Kernels before 4.20 do not know this; the filter does the same.
+        let _ = sys::packet_switch(fd, libc::PACKET_IGNORE_OUTGOING, true);
+        let _ = sys::set_receive_buffer(fd, RECEIVE_BUFFER);
+        let join = |kind| sys::packet_join(fd, link.index, kind, mac);
+        if promiscuous {
+            return join(libc::PACKET_MR_PROMISC);
+        }
+        join(libc::PACKET_MR_ALLMULTI)?;
+        // A card that cannot listen to a second address listens to all.
+        join(libc::PACKET_MR_UNICAST).or_else(|_| join(libc::PACKET_MR_PROMISC))
+    };
+    prepare().map_err(|cause| Error::new(format!("cannot listen on {}", link.name), cause))?;
+    Ok(socket)
+}
