@@ -1,19 +1,24 @@
 //! Captures: what passed, when, and why.
 //!
 //! [`Writer`] writes pcapng with nanosecond times, [`Reader`] reads pcap and pcapng, [`Tee`] is a device that
-//! writes whatever passes through it, and [`Capture`] is one file that several of them share.
+//! writes whatever passes through it, and [`Capture`] is one file that several of them share. [`Text`] shows a frame as
+//! a line, [`Ladder`] a conversation as a diagram.
 
 mod error;
 mod format;
+pub mod ladder;
 pub mod reader;
 mod shared;
 mod tee;
+mod text;
 mod writer;
 
 pub use error::{Error, ErrorKind, Place};
+pub use ladder::{Arrow, End, Ladder};
 pub use reader::{Interface, Packet, Reader};
 pub use shared::{Buffer, Capture};
 pub use tee::Tee;
+pub use text::Text;
 pub use writer::{InterfaceId, Record, Writer};
 
 use crate::buf::frame::Medium;

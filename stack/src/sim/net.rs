@@ -21,6 +21,11 @@ use crate::time::Instant;
 pub struct NodeId(usize);
 
 impl NodeId {
+    /// Its place in the order in which nodes and switches were made, from 0.
+    pub const fn index(self) -> usize {
+        self.0
+    }
+
     /// That port of the node.
     pub const fn port(self, port: usize) -> Port {
         Port { node: self, port }
@@ -81,7 +86,7 @@ struct Station<N> {
 #[derive(Debug)]
 enum Kind<N> {
     Node(N),
-    Switch(Switch),
+    Switch(Box<Switch>),
 }
 
 /// What a port is connected to.
@@ -188,7 +193,7 @@ impl<N: Node> Net<N> {
 
     /// Adds a switch, which has as many ports as are connected.
     pub fn add_switch(&mut self, name: &str, kind: SwitchKind) -> NodeId {
-        self.add(name, Kind::Switch(Switch::new(kind)))
+        self.add(name, Kind::Switch(Box::new(Switch::new(kind))))
     }
 
     /// Connects two ports. The fates of the two directions go by the names of the ends, such as `a->b`.

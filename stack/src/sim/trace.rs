@@ -3,8 +3,11 @@
 use core::fmt;
 
 use super::channel::Passage;
+use super::fate::{Corruption, Drop, Fate};
 use super::net::{LinkId, NodeId};
 use crate::buf::frame::Medium;
+use crate::capture::ladder::after;
+use crate::capture::{Arrow, End, Text};
 use crate::time::Instant;
 use crate::why::Why;
 
@@ -27,6 +30,39 @@ pub struct Traced {
     pub medium: Medium,
     /// Its bytes as they were sent.
     pub bytes: Vec<u8>,
+}
+
+impl Traced {
+    /// The frame as a line, in the manner of `text`.
+    pub fn line(&self, text: &mut Text) -> String {
+        text.line(self.medium.into(), &self.bytes)
+    }
+
+    /// The frame as an arrow of a ladder diagram that has a side for each node and switch, in their order.
+    pub fn arrow(&self, text: String) -> Arrow {
+        let Passage { fate, arrival, copy_arrival, .. } = self.passage;
+        let end = match fate {
+            Fate { drop: Some(_), .. } => End::Lost,
+            Fate { corrupt: Some(_), .. } => End::Damaged,
+            Fate { duplicate: Some(_), .. } => End::Twice,
+            _ => End::Arrives,
+        };
+        let mut notes = Vec::new();
+        match fate.drop {
+            Some(Drop::Loss) => notes.push("lost".to_owned()),
+            Some(Drop::Overflow) => notes.push("no room in the queue".to_owned()),
+            None => notes.extend(arrival.map(|time| after(time - self.time))),
+        }
+        if fate.reorder {
+            notes.push("overtakes".to_owned());
+        }
+        if let Some(Corruption { byte, bit }) = fate.corrupt {
+            notes.push(format!("bit {bit} of byte {byte} flipped"));
+        }
+        notes.extend(copy_arrival.map(|time| format!("again {}", after(time - self.time))));
+        let (from, to) = (self.from.index(), self.to.index());
+        Arrow { time: self.time, from, to, text, end, note: notes.join(", ") }
+    }
 }
 
 /// The frames of a run, in the order in which they were sent.

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::buf::frame::Offload;
-use crate::capture::Reader;
+use crate::capture::{End, Reader};
 use crate::sim::Impairment;
 use crate::time::{Duration, Units as _, at};
 use crate::why::Reason;
@@ -248,6 +248,9 @@ fn a_capture_tells_each_frame_once_with_its_fate() {
     let trace = net.trace().unwrap();
     assert_eq!((trace.frames.len(), trace.omitted), (2, 2));
     assert_eq!(trace.frames[1].passage.copy_arrival, Some(at(20.ms())));
+    let arrows: Vec<_> = trace.frames.iter().map(|frame| frame.arrow(frame.why.to_string())).collect();
+    let notes: Vec<_> = arrows.iter().map(|arrow| (arrow.end, arrow.note.as_str())).collect();
+    assert_eq!(notes, [(End::Lost, "lost"), (End::Twice, "+10 ms, again +20 ms")]);
     let counts: Vec<String> = net.counts().map(|(name, counts)| format!("{name}: {counts}")).collect();
     assert_eq!(counts, ["a->b: 2 frames, 1 lost, 1 duplicated, 2 delivered", "b->a: 2 frames, 2 delivered"]);
 }
