@@ -8,7 +8,7 @@ pub use filter::IcmpFilter;
 
 use crate::buf::frame::InterfaceId;
 use crate::buf::packets::PacketQueue;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address family of a raw socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,14 @@ impl Family {
     }
 
     /// Bytes of the smallest header.
+    /// The address that means "any".
+    pub const fn any(self) -> IpAddr {
+        match self {
+            Self::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Self::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+
     const fn header_len(self) -> usize {
         match self {
             Self::V4 => 20,

@@ -1,0 +1,223 @@
+//! Blocking streams.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+use super::wait::{Timeouts, block_on};
+use crate::net::{self, Net};
+use crate::tcp::{Settings, TcpInfo};
+
+/// As `std::net::TcpListener`, on a [`Net`].
+#[derive(Debug)]
+pub struct TcpListener {
+    inner: net::TcpListener,
+}
+
+/// As `std::net::TcpStream`, on a [`Net`].
+#[derive(Debug)]
+pub struct TcpStream {
+    inner: net::TcpStream,
+    timeouts: Timeouts,
+}
+
+/// Connections as they come: see [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    listener: &'a TcpListener,
+}
+
+impl TcpListener {
+    /// Listens on `address`; port 0 asks for an ephemeral port.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`.
+    pub fn bind(net: &Net, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { inner: net::TcpListener::bind(net, address)? })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// The listener is closed.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (inner, peer) = block_on(None, self.inner.accept())?;
+        Ok((TcpStream::new(inner), peer))
+    }
+
+    /// Connections as they come, for ever.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming { listener: self }
+    }
+}
+
+impl Iterator for Incoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl TcpStream {
+    fn new(inner: net::TcpStream) -> Self {
+        Self { inner, timeouts: Timeouts::default() }
+    }
+
+    /// Connects to `remote`.
+    ///
+    /// # Errors
+    /// `ConnectionRefused`, `TimedOut`, `HostUnreachable`, `NetworkUnreachable`...
+    pub fn connect(net: &Net, remote: SocketAddr) -> io::Result<Self> {
+        block_on(None, net::TcpStream::connect(net, remote)).map(Self::new)
+    }
+
+    /// Connects to `remote`, at most for `timeout`.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub fn connect_timeout(net: &Net, remote: SocketAddr, timeout: Duration) -> io::Result<Self> {
+        block_on(Some(timeout), net::TcpStream::connect(net, remote)).map(Self::new)
+    }
+
+    /// Another handle of the same connection; timeouts are shared.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { inner: self.inner.clone(), timeouts: self.timeouts.clone() })
+    }
+
+    /// The async stream inside.
+    pub fn get_ref(&self) -> &net::TcpStream {
+        &self.inner
+    }
+
+    /// Our end.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// The other end.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.peer_addr()
+    }
+
+    /// What `ss -ti` would show.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn info(&self) -> io::Result<TcpInfo> {
+        self.inner.info()
+    }
+
+    /// Reads without taking.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        block_on(self.timeouts.read(), self.inner.peek(buf))
+    }
+
+    /// Ends one direction or both.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.inner.shutdown(how)
+    }
+
+    /// How long a read may wait; `None` for ever.
+    ///
+    /// # Errors
+    /// A timeout of zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.timeouts.set_read(timeout)
+    }
+
+    /// How long a write may wait; `None` for ever.
+    ///
+    /// # Errors
+    /// A timeout of zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.timeouts.set_write(timeout)
+    }
+
+    /// How long a read may wait.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.timeouts.read())
+    }
+
+    /// How long a write may wait.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.timeouts.write())
+    }
+
+    /// Sends small segments at once.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.inner.set_nodelay(nodelay)
+    }
+
+    /// Changes any option.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) -> io::Result<()> {
+        self.inner.configure(change)
+    }
+}
+
+impl Read for &TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        block_on(self.timeouts.read(), self.inner.read(buf))
+    }
+}
+
+impl Write for &TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        block_on(self.timeouts.write(), self.inner.write(buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+}
+
+impl Write for TcpStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

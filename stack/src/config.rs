@@ -1,0 +1,49 @@
+//! What is decided before the first packet.
+
+use crate::tcp;
+
+/// The configuration of a stack. `Config::default()` suits a host; give each run its own `seed`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// All that looks random follows from it: sequence numbers, ports, keys, delays of replies.
+    pub seed: u64,
+    /// What new connections start with.
+    pub tcp: tcp::Settings,
+    /// Hop limit (TTL) of what is sent.
+    pub hop_limit: u8,
+    /// Sockets of all kinds, connections behind closed handles included.
+    pub max_sockets: usize,
+    /// Connections remembered in TIME-WAIT; beyond it the oldest is forgotten (RFC 9293 asks to keep them all).
+    pub max_time_wait: usize,
+    /// Routes.
+    pub max_routes: usize,
+    /// Destinations whose path MTU is remembered.
+    pub max_path_mtus: usize,
+    /// Bytes of a datagram socket's receive queue.
+    pub udp_receive_buffer: usize,
+    /// Whether echo requests are answered.
+    pub answer_echo: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            tcp: tcp::Settings::default(),
+            hop_limit: 64,
+            max_sockets: 1 << 20,
+            max_time_wait: 1 << 16,
+            max_routes: 4096,
+            max_path_mtus: 4096,
+            udp_receive_buffer: 256 * 1024,
+            answer_echo: true,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults under a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+}

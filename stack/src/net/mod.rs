@@ -1,0 +1,124 @@
+//! Async sockets over a shared stack. They know no runtime: any executor may poll them.
+//!
+//! A [`Net`] is a stack with its devices behind one lock. Something has to move it: [`Driver`] (a thread), `drive`
+//! of the `tokio` feature, or the simulator. An operation sends what it leads to from the thread that calls it,
+//! so a request costs no hop to the driver.
+
+mod clock;
+mod raw;
+mod shared;
+mod sleep;
+mod socket;
+mod tcp;
+mod thread;
+#[cfg(feature = "tokio")]
+mod tokio;
+mod udp;
+mod wakers;
+
+use std::io;
+use std::sync::Arc;
+
+use self::clock::Clock;
+pub use self::raw::RawSocket;
+pub use self::shared::DeviceErrors;
+use self::shared::Shared;
+pub use self::sleep::Sleep;
+use self::socket::Socket;
+pub use self::tcp::{TcpListener, TcpStream};
+pub use self::thread::Driver;
+#[cfg(feature = "tokio")]
+pub use self::tokio::drive;
+pub use self::udp::UdpSocket;
+use crate::Stack;
+use crate::buf::frame::InterfaceId;
+use crate::device::Device;
+use crate::error::Error;
+use crate::event::Event;
+use crate::link::InterfaceConfig;
+use crate::socket::table::SocketId;
+use crate::time::{Duration, Instant};
+
+/// A stack that sockets, tasks and a driver share. Clones are handles of the same stack.
+#[derive(Clone, Debug)]
+pub struct Net {
+    shared: Arc<Shared>,
+}
+
+impl Net {
+    /// Shares a stack whose time is the system's monotonic clock, from now on.
+    pub fn new(stack: Stack) -> Self {
+        Self { shared: Shared::new(stack, Clock::system()) }
+    }
+
+    /// Shares a stack whose time stands still until [`Net::advance`] moves it: for simulations.
+    pub fn in_virtual_time(stack: Stack) -> Self {
+        Self { shared: Shared::new(stack, Clock::manual()) }
+    }
+
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The time on the stack's clock.
+    pub fn now(&self) -> Instant {
+        self.shared.clock().now()
+    }
+
+    /// Adds an interface that a device carries.
+    ///
+    /// # Errors
+    /// The configuration does not fit the device.
+    pub fn attach(&self, config: InterfaceConfig, device: impl Device + 'static) -> io::Result<InterfaceId> {
+        let capabilities = device.capabilities();
+        let interface = self.with_stack(|stack, now| stack.add_interface(now, config, capabilities))?;
+        self.shared.attach(interface, Box::new(device));
+        Ok(interface)
+    }
+
+    /// Runs something on the stack itself; what it leads to is sent before this returns.
+    pub fn with_stack<R>(&self, f: impl FnOnce(&mut Stack, Instant) -> R) -> R {
+        self.shared.with(|inner, now| f(&mut inner.stack, now))
+    }
+
+    /// What went wrong at the device of an interface.
+    pub fn device_errors(&self, interface: InterfaceId) -> DeviceErrors {
+        self.shared.device_errors(interface)
+    }
+
+    /// What interfaces had to tell since the last call.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.shared.with(|inner, _| inner.take_observed())
+    }
+
+    /// A future that is ready after `span` on the stack's clock.
+    pub fn sleep(&self, span: Duration) -> Sleep {
+        Sleep::new(self.shared.clone(), self.now() + span)
+    }
+
+    /// Moves a virtual clock to `now` and wakes the tasks whose time has come. What is due in the stack is due then.
+    pub fn advance(&self, now: Instant) {
+        self.shared.clock().set(now);
+        let mut wake = Vec::new();
+        self.shared.with(|inner, now| {
+            inner.stack.handle_timeout(now);
+            inner.take_due(now, &mut wake);
+        });
+        wake.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// When the stack, or a task that sleeps, is due next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.shared.with(|inner, _| inner.poll_timeout())
+    }
+
+    /// Opens a socket by `open`.
+    fn open(&self, open: impl FnOnce(&mut Stack, Instant) -> Result<SocketId, Error>) -> io::Result<Socket> {
+        let id = self.with_stack(open)?;
+        Ok(Socket::new(self.shared.clone(), id))
+    }
+}

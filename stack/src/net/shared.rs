@@ -1,0 +1,245 @@
+//! The stack that sockets, tasks and a driver share.
+
+use core::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::{io, mem};
+
+use super::clock::Clock;
+use super::wakers::{Interest, SocketWakers, TimeWakers};
+use crate::Stack;
+use crate::buf::frame::InterfaceId;
+use crate::device::Device;
+use crate::error::Error;
+use crate::event::Event;
+use crate::socket::table::SocketId;
+use crate::time::Instant;
+
+/// Frames taken from one device before the others and the applications get their turn.
+const BATCH: usize = 64;
+
+pub(crate) struct Shared {
+    clock: Clock,
+    inner: Mutex<Inner>,
+    kick: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// What is behind the lock.
+pub(crate) struct Inner {
+    pub(crate) stack: Stack,
+    ports: Vec<Port>,
+    sockets: SocketWakers,
+    times: TimeWakers,
+    /// Until when the driver sleeps, if it does: who needs it earlier kicks it.
+    asleep_until: Option<Instant>,
+    observed: Vec<Event>,
+}
+
+/// A device and the interface that it carries.
+struct Port {
+    interface: InterfaceId,
+    device: Box<dyn Device>,
+    errors: DeviceErrors,
+}
+
+/// What went wrong at a device while it was driven.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceErrors {
+    /// Frames that the device did not take: full, or too large for it.
+    pub refused: u64,
+    /// Failed reads.
+    pub failed_reads: u64,
+    /// The last error, as text.
+    pub last: Option<String>,
+}
+
+impl Shared {
+    pub(crate) fn new(stack: Stack, clock: Clock) -> Arc<Self> {
+        let inner = Inner {
+            stack,
+            ports: Vec::new(),
+            sockets: SocketWakers::default(),
+            times: TimeWakers::default(),
+            asleep_until: None,
+            observed: Vec::new(),
+        };
+        Arc::new(Self { clock, inner: Mutex::new(inner), kick: OnceLock::new() })
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Runs `f` on the stack, sends what it led to from this very thread, and wakes whom it concerns.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        let mut wake = Vec::new();
+        let mut inner = self.lock();
+        let now = self.clock.now();
+        let result = f(&mut inner, now);
+        inner.settle(now, &mut wake);
+        let kick = inner.asleep_until.is_some_and(|until| inner.poll_timeout().is_some_and(|at| at < until));
+        if kick {
+            inner.asleep_until = None;
+        }
+        drop(inner);
+        wake.into_iter().for_each(Waker::wake);
+        if kick && let Some(kick) = self.kick.get() {
+            kick();
+        }
+        result
+    }
+
+    /// Tries an operation; where it would block, has the task woken when it may not any more.
+    pub(crate) fn poll<R>(
+        &self,
+        cx: &Context<'_>,
+        id: SocketId,
+        interest: Interest,
+        f: impl FnOnce(&mut Stack, Instant) -> Result<R, Error>,
+    ) -> Poll<io::Result<R>> {
+        self.with(|inner, now| match f(&mut inner.stack, now) {
+            Err(Error::WouldBlock) => {
+                inner.sockets.register(id, interest, cx);
+                Poll::Pending
+            }
+            result => Poll::Ready(result.map_err(Into::into)),
+        })
+    }
+
+    /// Closes a socket's handle and wakes who still waits for it.
+    pub(crate) fn close(&self, id: SocketId) {
+        self.with(|inner, now| {
+            inner.stack.close(now, id);
+            let mut wake = Vec::new();
+            inner.sockets.remove(id, &mut wake);
+            wake
+        })
+        .into_iter()
+        .for_each(Waker::wake);
+    }
+
+    /// How to wake the driver when something is due earlier than it thinks. The first driver's word counts.
+    pub(crate) fn set_kick(&self, kick: impl Fn() + Send + Sync + 'static) {
+        let _ = self.kick.set(Box::new(kick));
+    }
+
+    /// A driver's turn: takes what the devices have and what is due; then until when it may sleep (`None`: for ever).
+    ///
+    /// # Errors
+    /// A device is gone.
+    pub(crate) fn drive(&self) -> io::Result<Turn> {
+        let mut wake = Vec::new();
+        let mut inner = self.lock();
+        let now = self.clock.now();
+        let more = inner.receive(now)?;
+        inner.stack.handle_timeout(now);
+        inner.times.take_due(now, &mut wake);
+        inner.settle(now, &mut wake);
+        let deadline = inner.poll_timeout();
+        inner.asleep_until = (!more).then(|| deadline.unwrap_or(Instant::MAX));
+        drop(inner);
+        wake.into_iter().for_each(Waker::wake);
+        Ok(if more { Turn::Again } else { Turn::Sleep(deadline.map(|at| at.since(now))) })
+    }
+
+    pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
+        self.lock().ports.push(Port { interface, device, errors: DeviceErrors::default() });
+    }
+
+    /// Looks at the devices: a driver asks them for what to wait on.
+    pub(crate) fn devices<R>(&self, f: impl FnOnce(&mut dyn Iterator<Item = &dyn Device>) -> R) -> R {
+        let inner = self.lock();
+        f(&mut inner.ports.iter().map(|port| &*port.device as &dyn Device))
+    }
+
+    pub(crate) fn device_errors(&self, interface: InterfaceId) -> DeviceErrors {
+        let inner = self.lock();
+        inner.ports.iter().find(|p| p.interface == interface).map(|p| p.errors.clone()).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic of an application's thread inside the lock is a bug of ours that the others need not die of.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a driver does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A device may have more.
+    Again,
+    /// Sleep so long, or until a device or an application has something (`None`: no deadline).
+    Sleep(Option<crate::time::Duration>),
+}
+
+impl Inner {
+    /// When the driver is needed even if nothing happens.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let devices = self.ports.iter().filter_map(|p| p.device.poll_timeout());
+        devices.chain(self.stack.poll_timeout()).chain(self.times.poll_timeout()).min()
+    }
+
+    /// Events of interfaces since the last call; those of sockets have woken their tasks.
+    pub(crate) fn take_observed(&mut self) -> Vec<Event> {
+        mem::take(&mut self.observed)
+    }
+
+    pub(crate) fn times(&mut self) -> &mut TimeWakers {
+        &mut self.times
+    }
+
+    /// Wakes the tasks whose time has come; for a driver that moves the clock itself.
+    pub(crate) fn take_due(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+        self.times.take_due(now, wake);
+    }
+
+    /// Feeds a batch from each device; true if one may have more.
+    fn receive(&mut self, now: Instant) -> io::Result<bool> {
+        let mut more = false;
+        for port in &mut self.ports {
+            let mut taken = 0;
+            while taken < BATCH {
+                match port.device.recv(now) {
+                    Ok(Some(frame)) => self.stack.handle_frame(now, port.interface, frame),
+                    Ok(None) => break,
+                    Err(error) => {
+                        port.errors.failed_reads += 1;
+                        port.errors.last = Some(error.to_string());
+                        return Err(error);
+                    }
+                }
+                taken += 1;
+            }
+            more |= taken == BATCH;
+        }
+        Ok(more)
+    }
+
+    /// Sends what is ready and collects whom the events concern.
+    pub(crate) fn settle(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+        for port in &mut self.ports {
+            while let Some(frame) = self.stack.poll_transmit(now, port.interface) {
+                if let Err(error) = port.device.send(now, &frame) {
+                    port.errors.refused += 1;
+                    port.errors.last = Some(error.to_string());
+                }
+            }
+        }
+        while let Some(event) = self.stack.poll_event() {
+            match event {
+                Event::Socket(id) => self.sockets.take(id, self.stack.readiness(id), wake),
+                other if self.observed.len() < MAX_OBSERVED => self.observed.push(other),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Interface events that nobody fetched: the newest are dropped beyond this.
+const MAX_OBSERVED: usize = 256;
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("now", &self.clock).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! tokio: its traits on our streams, and a driver that is a task of its runtime.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use ::tokio::io::unix::AsyncFd;
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::sync::Notify;
+
+use super::shared::Turn;
+use super::thread::Descriptors;
+use super::{Net, TcpStream};
+
+/// Moves `net` for as long as it is polled: spawn it, or select on it. Sockets of the same runtime then need no thread.
+///
+/// # Errors
+/// A device is gone.
+pub async fn drive(net: Net) -> io::Result<()> {
+    let shared = net.shared().clone();
+    let notify = Arc::new(Notify::new());
+    let kick = notify.clone();
+    shared.set_kick(move || kick.notify_one());
+    let mut descriptors = Descriptors::default();
+    let mut devices: Vec<AsyncFd<OwnedFd>> = Vec::new();
+    loop {
+        let span = match shared.drive()? {
+            Turn::Again => {
+                ::tokio::task::yield_now().await;
+                continue;
+            }
+            Turn::Sleep(span) => span,
+        };
+        descriptors.refresh(&shared)?;
+        for fd in descriptors.take() {
+            #[allow(deprecated, reason = "its successor is unsafe; an `OwnedFd` is what it asks for")]
+            devices.push(AsyncFd::new(fd)?);
+        }
+        let asleep = async {
+            match span {
+                Some(span) => ::tokio::time::sleep(span.into()).await,
+                None => core::future::pending().await,
+            }
+        };
+        ::tokio::select! {
+            result = readable(&devices) => result?,
+            () = notify.notified() => {}
+            () = asleep => {}
+        }
+    }
+}
+
+/// Waits until one of the devices may have something. What was there is taken by the next turn, which reads until
+/// nothing is left, so the readiness is cleared here.
+async fn readable(devices: &[AsyncFd<OwnedFd>]) -> io::Result<()> {
+    core::future::poll_fn(|cx| {
+        let mut ready = Poll::Pending;
+        for device in devices {
+            if let Poll::Ready(guard) = device.poll_read_ready(cx) {
+                guard?.clear_ready();
+                ready = Poll::Ready(Ok(()));
+            }
+        }
+        ready
+    })
+    .await
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll_recv(cx, buf.initialize_unfilled());
+        polled.map_ok(|n| buf.advance(n))
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.end()
+    }
+}

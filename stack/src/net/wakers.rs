@@ -1,0 +1,102 @@
+//! Who is to be woken when a socket changes, and when a time has come.
+
+use std::collections::BTreeMap;
+use std::task::{Context, Waker};
+
+use slotmap::SecondaryMap;
+
+use crate::event::Readiness;
+use crate::socket::table::SocketId;
+use crate::time::Instant;
+
+/// Tasks that wait for sockets.
+#[derive(Debug, Default)]
+pub(crate) struct SocketWakers {
+    sockets: SecondaryMap<SocketId, Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    to_read: Vec<Waker>,
+    to_write: Vec<Waker>,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Data, a connection, the end, or an error.
+    Read,
+    /// Room, the connection's establishment, or an error.
+    Write,
+}
+
+impl SocketWakers {
+    /// Has the task woken at the next change that it is interested in.
+    pub(crate) fn register(&mut self, id: SocketId, interest: Interest, cx: &Context<'_>) {
+        let Some(entry) = self.sockets.entry(id) else { return };
+        let waiting = entry.or_default();
+        let wakers = match interest {
+            Interest::Read => &mut waiting.to_read,
+            Interest::Write => &mut waiting.to_write,
+        };
+        if !wakers.iter().any(|w| w.will_wake(cx.waker())) {
+            wakers.push(cx.waker().clone());
+        }
+    }
+
+    /// Moves those whom the new state of a socket concerns to `wake`.
+    pub(crate) fn take(&mut self, id: SocketId, readiness: Readiness, wake: &mut Vec<Waker>) {
+        let Some(waiting) = self.sockets.get_mut(id) else { return };
+        if readiness.readable || readiness.read_closed || readiness.closed {
+            wake.append(&mut waiting.to_read);
+        }
+        if readiness.writable || readiness.connected || readiness.write_closed || readiness.closed {
+            wake.append(&mut waiting.to_write);
+        }
+    }
+
+    /// Forgets a closed socket; whoever still waits for it is woken and sees that it is gone.
+    pub(crate) fn remove(&mut self, id: SocketId, wake: &mut Vec<Waker>) {
+        if let Some(mut waiting) = self.sockets.remove(id) {
+            wake.append(&mut waiting.to_read);
+            wake.append(&mut waiting.to_write);
+        }
+    }
+}
+
+/// Tasks that wait for a time.
+#[derive(Debug, Default)]
+pub(crate) struct TimeWakers {
+    waiting: BTreeMap<(Instant, u64), Waker>,
+    next: u64,
+}
+
+impl TimeWakers {
+    /// The earliest time that somebody waits for.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.waiting.first_key_value().map(|(&(at, _), _)| at)
+    }
+
+    /// Has the task woken at `at`; the key removes or replaces the entry.
+    pub(crate) fn register(&mut self, at: Instant, key: &mut Option<u64>, cx: &Context<'_>) {
+        let key = *key.get_or_insert_with(|| {
+            self.next += 1;
+            self.next
+        });
+        self.waiting.insert((at, key), cx.waker().clone());
+    }
+
+    /// Removes an entry.
+    pub(crate) fn remove(&mut self, at: Instant, key: u64) {
+        self.waiting.remove(&(at, key));
+    }
+
+    /// Moves those whose time has come to `wake`.
+    pub(crate) fn take_due(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+        while let Some(entry) = self.waiting.first_entry()
+            && entry.key().0 <= now
+        {
+            wake.push(entry.remove());
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The stack: bytes and time go in; bytes, deadlines and events come out.
+
+mod icmp;
+mod input;
+mod interfaces;
+mod output;
+mod packets;
+pub mod path;
+mod raw;
+mod tcp;
+mod udp;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use self::interfaces::Port;
+use self::output::HeadBuffer;
+use self::packets::{Parked, Pool};
+use crate::buf::frame::{InterfaceId, RxFrame, TxFrame};
+use crate::config::Config;
+use crate::error::Error;
+use crate::event::{Event, Readiness};
+use crate::ip::icmp_error::IcmpErrors;
+use crate::ip::output::Ids;
+use crate::ip::rate_limit::RateLimits;
+use crate::ip::reassembly::{Reassembly, ReassemblyLimits};
+use crate::ip::{pmtu, route};
+use crate::rng::{KeyedHash, Rng};
+use crate::socket::demux::Demux;
+use crate::socket::ready::ReadyQueues;
+use crate::socket::table::{IpOptions, Kind, SocketId, Sockets};
+use crate::socket::time_waits::TimeWaits;
+use crate::socket::timers::Timers;
+use crate::stats::Stats;
+use crate::tcp::isn::IsnGenerator;
+use crate::tcp::{Connection, State};
+use crate::time::Instant;
+
+/// A host's whole network stack as one value: no clock, no I/O, no threads.
+///
+/// | kind | methods |
+/// | --- | --- |
+/// | getters | `config stats readiness local_addr peer_addr interfaces routes poll_timeout tcp_info ...` |
+/// | input | `handle_frame handle_timeout` |
+/// | commands | `add_interface add_route tcp_* udp_* raw_* close` |
+/// | output | `poll_transmit poll_event` |
+///
+/// A driver loops: feed what the devices have, fire what is due, drain `poll_transmit` of each interface into its
+/// device, act on `poll_event`, and sleep until a device, an application, or `poll_timeout` wakes it.
+#[derive(Debug)]
+pub struct Stack {
+    config: Config,
+    rng: Rng,
+    stats: Stats,
+    // Interfaces and where packets go.
+    ports: Vec<Port>,
+    addresses_generation: u64,
+    routes: route::Table,
+    pmtu: pmtu::Cache,
+    reassembly: Reassembly,
+    icmp_errors: IcmpErrors,
+    ids: Ids,
+    // Sockets and who gets what.
+    sockets: Sockets,
+    tcp_demux: Demux,
+    udp_demux: Demux,
+    raw_sockets: Vec<SocketId>,
+    time_waits: TimeWaits,
+    isn: IsnGenerator,
+    timers: Timers,
+    ready: ReadyQueues,
+    parked: Parked,
+    events: VecDeque<Event>,
+    // Buffers that are used again and again.
+    pool: Pool,
+    head: HeadBuffer,
+    body: Vec<u8>,
+    /// The datagram socket whose datagram was lent for the last frame.
+    lent: Option<SocketId>,
+}
+
+impl Stack {
+    /// A stack without interfaces but its own loopback.
+    pub fn new(config: Config) -> Self {
+        let mut rng = Rng::new(config.seed, 0);
+        let hash = KeyedHash::new(&mut rng);
+        let mut stack = Self {
+            stats: Stats::default(),
+            ports: Vec::new(),
+            addresses_generation: 0,
+            routes: route::Table::new(config.max_routes),
+            pmtu: pmtu::Cache::new(config.max_path_mtus, pmtu::DEFAULT_LIFETIME),
+            reassembly: Reassembly::new(ReassemblyLimits::default()),
+            icmp_errors: IcmpErrors::new(RateLimits::default(), &mut rng),
+            ids: Ids::new(&mut rng),
+            sockets: Sockets::with_key(),
+            tcp_demux: Demux::new(&hash),
+            udp_demux: Demux::new(&hash),
+            raw_sockets: Vec::new(),
+            time_waits: TimeWaits::new(config.max_time_wait, &hash),
+            isn: IsnGenerator::new(&mut rng),
+            timers: Timers::default(),
+            ready: ReadyQueues::default(),
+            parked: Parked::default(),
+            events: VecDeque::new(),
+            pool: Pool::default(),
+            head: HeadBuffer::new(),
+            body: Vec::new(),
+            lent: None,
+            rng,
+            config,
+        };
+        stack.add_loopback();
+        stack
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        stats.reassembly_v4 = *self.reassembly.stats_v4();
+        stats.reassembly_v6 = *self.reassembly.stats_v6();
+        stats.path_mtu = *self.pmtu.stats();
+        stats.icmp_errors_v4 = *self.icmp_errors.stats_v4();
+        stats.icmp_errors_v6 = *self.icmp_errors.stats_v6();
+        stats.tcp.time_wait_overflows = self.time_waits.overflows();
+        stats
+    }
+
+    /// What a socket can do now; closed if there is none.
+    pub fn readiness(&self, id: SocketId) -> Readiness {
+        let gone = Readiness { readable: true, writable: true, closed: true, ..Readiness::default() };
+        match self.sockets.get(id).map(|s| &s.kind) {
+            None => gone,
+            Some(Kind::Tcp(tcp)) => tcp_readiness(&tcp.connection),
+            Some(Kind::Listener(l)) => {
+                Readiness { readable: l.listener.waiting() > 0, ..Readiness::default() }
+            }
+            Some(Kind::Udp(udp)) => Readiness {
+                readable: udp.socket.readiness().readable,
+                writable: udp.socket.readiness().writable,
+                ..Readiness::default()
+            },
+            Some(Kind::Raw(raw)) => Readiness {
+                readable: raw.readiness().readable,
+                writable: raw.readiness().writable,
+                ..Readiness::default()
+            },
+        }
+    }
+
+    /// Where a socket is bound.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, Error> {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp.tuple.local.into()),
+            Some(Kind::Listener(listener)) => Ok(listener.local.into()),
+            Some(Kind::Udp(_)) => self.udp_local(id),
+            Some(Kind::Raw(raw)) => Ok(SocketAddr::new(raw.local().unwrap_or_else(|| raw.family().any()), 0)),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    /// Whom a socket is connected to.
+    ///
+    /// # Errors
+    /// `NotConnected`, `NoSuchSocket`.
+    pub fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, Error> {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp.tuple.remote.into()),
+            Some(Kind::Udp(_)) => self.udp_peer(id),
+            Some(Kind::Listener(_) | Kind::Raw(_)) => Err(Error::NotConnected),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    /// Sockets of all kinds, connections behind closed handles included.
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Connections in TIME-WAIT.
+    pub fn time_wait_count(&self) -> usize {
+        self.time_waits.len()
+    }
+
+    /// When `handle_timeout` is due; `None` while nothing is.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.loopback_is_ready() {
+            return Some(Instant::ZERO);
+        }
+        let ports = self.ports.iter().filter_map(|port| port.interface.poll_timeout());
+        ports
+            .chain(self.timers.poll_timeout())
+            .chain(self.time_waits.poll_timeout())
+            .chain(self.reassembly.poll_timeout())
+            .chain(self.pmtu.poll_timeout())
+            .min()
+    }
+
+    /// A frame arrived at `interface`. A frame of an interface that does not exist is dropped.
+    pub fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame<'_>) {
+        self.receive(now, interface, frame);
+    }
+
+    /// Does what is due at `now`. Called early, it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.run_loopback(now);
+        for index in 0..self.ports.len() {
+            self.ports[index].interface.handle_timeout(now);
+            self.handle_interface_events(now, InterfaceId(index as u32));
+        }
+        self.time_waits.handle_timeout(now);
+        self.pmtu.handle_timeout(now);
+        self.handle_reassembly_timeout(now);
+        while let Some(id) = self.timers.poll_due(now) {
+            self.handle_socket_timeout(now, id);
+        }
+        self.run_loopback(now);
+    }
+
+    /// Closes a socket's handle. What a stream still has to send is sent, and it ends in order behind the scenes.
+    pub fn close(&mut self, now: Instant, id: SocketId) {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(_)) => self.close_tcp(now, id),
+            Some(Kind::Listener(_)) => self.close_listener(now, id),
+            Some(Kind::Udp(_)) => self.close_udp(now, id),
+            Some(Kind::Raw(_)) => self.close_raw(id),
+            None => {}
+        }
+    }
+
+    /// Sets hop limit and traffic class of what a stream, or those that a listener accepts, sends.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`; datagram and raw sockets have them among their options.
+    pub fn tcp_set_ip_options(&mut self, id: SocketId, options: IpOptions) -> Result<(), Error> {
+        match self.sockets.get_mut(id).map(|s| &mut s.kind) {
+            Some(Kind::Tcp(tcp)) => tcp.ip = options,
+            Some(Kind::Listener(listener)) => listener.ip = options,
+            _ => return Err(Error::NoSuchSocket),
+        }
+        Ok(())
+    }
+
+    /// The next frame for the device of `interface`. Each answer counts as sent; call until `None`.
+    pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId) -> Option<TxFrame<'_>> {
+        self.run_loopback(now);
+        self.transmit(now, interface)
+    }
+
+    /// What happened since the last call. Call until `None`.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Event::Socket(id) = event
+            && let Some(socket) = self.sockets.get_mut(id)
+        {
+            socket.places.announced = false;
+        }
+        Some(event)
+    }
+
+    /// Tells the user that a socket changed, once until it is polled.
+    fn announce(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && !socket.places.announced
+        {
+            socket.places.announced = true;
+            self.events.push_back(Event::Socket(id));
+        }
+    }
+
+    /// Tells the user something about an interface; the newest is lost if nobody listens.
+    fn tell(&mut self, event: Event) {
+        const MOST: usize = 1024;
+        if self.events.len() < MOST + self.sockets.len() {
+            self.events.push_back(event);
+        }
+    }
+
+    /// Puts a socket into the queue of those that have something to send.
+    fn enqueue(&mut self, id: SocketId, interface: InterfaceId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && socket.places.queued.is_none()
+            && !socket.places.parked
+        {
+            socket.places.queued = Some(interface);
+            self.ready.push(interface, id);
+        }
+    }
+
+    /// After anything happened to a socket: timers, queues, and its end.
+    fn settle(&mut self, now: Instant, id: SocketId) {
+        let interface = match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(_)) => return self.settle_tcp(now, id),
+            Some(Kind::Listener(_)) => return self.settle_listener(now, id),
+            Some(Kind::Udp(_)) => self.udp_interface(id),
+            Some(Kind::Raw(_)) => self.raw_interface(id),
+            None => None,
+        };
+        if let Some(interface) = interface {
+            self.enqueue(id, interface);
+        }
+    }
+
+    fn handle_socket_timeout(&mut self, now: Instant, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.places.entered = None;
+        match &mut socket.kind {
+            Kind::Tcp(tcp) => tcp.connection.handle_timeout(now),
+            Kind::Listener(entry) => entry.listener.handle_timeout(now),
+            Kind::Udp(_) | Kind::Raw(_) => {}
+        }
+        self.settle(now, id);
+    }
+
+    /// Takes a socket out of the table and the timers. Queues that still name it skip it.
+    fn remove_socket(&mut self, id: SocketId) {
+        if let Some(mut socket) = self.sockets.remove(id) {
+            self.timers.set(id, &mut socket.places.entered, None);
+        }
+    }
+
+    fn check_socket_limit(&self) -> Result<(), Error> {
+        let limit = self.config.max_sockets;
+        if self.sockets.len() < limit { Ok(()) } else { Err(Error::LimitReached { what: "sockets", limit }) }
+    }
+
+    fn ip_defaults(&self) -> IpOptions {
+        IpOptions { hop_limit: self.config.hop_limit, ..IpOptions::default() }
+    }
+}
+
+fn tcp_readiness(connection: &Connection) -> Readiness {
+    let tcp = connection.readiness();
+    let state = connection.state();
+    Readiness {
+        readable: tcp.readable,
+        writable: tcp.writable,
+        connected: !matches!(state, State::SynSent | State::SynReceived | State::Closed),
+        read_closed: tcp.read_closed,
+        write_closed: tcp.write_closed,
+        closed: tcp.error || state == State::Closed,
+    }
+}
+
+/// Bytes of an IP header without options or extension headers.
+pub(crate) fn ip_header_len(address: IpAddr) -> usize {
+    if address.is_ipv4() { 20 } else { 40 }
+}
+
+#[cfg(test)]
+mod tests;

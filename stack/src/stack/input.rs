@@ -1,0 +1,122 @@
+//! What arrives: from the frame to the socket.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Stack;
+use super::interfaces::Port;
+use super::path::LOOPBACK;
+use crate::buf::frame::{Checksum, InterfaceId, Offload, RxFrame};
+use crate::ip::input::{self, Arrival, Local, To, Verdict};
+use crate::ip::reassembly::Outcome;
+use crate::link::{Cast, Received};
+use crate::time::Instant;
+use crate::wire::igmp;
+use crate::wire::ip::{Packet, Protocol};
+
+/// What the addresses of a packet that came in at one interface are to us (the weak end system model of RFC 1122
+/// section 3.3.4.2: an address is ours on every interface).
+struct View<'a> {
+    ports: &'a [Port],
+    interface: InterfaceId,
+}
+
+impl Local for View<'_> {
+    fn is_ours(&self, address: IpAddr) -> bool {
+        self.ports.iter().any(|port| port.interface.owns(address))
+    }
+
+    fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.ports.iter().any(|port| port.interface.is_broadcast(address.into()))
+    }
+
+    fn is_member(&self, group: IpAddr) -> bool {
+        self.ports.get(self.interface.0 as usize).is_some_and(|port| port.interface.accepts(group).is_some())
+    }
+}
+
+impl Stack {
+    /// A frame from the device of `interface`.
+    pub(super) fn receive(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame<'_>) {
+        let Some(port) = self.ports.get_mut(interface.0 as usize) else { return };
+        match port.interface.handle_frame(now, &frame) {
+            Received::Ip { packet, cast, .. } => {
+                let arrival =
+                    Arrival { link_broadcast: cast != Cast::Unicast, ..Arrival::unicast(interface) };
+                self.receive_ip(now, &arrival, packet, frame.offload);
+            }
+            Received::Consumed => self.handle_interface_events(now, interface),
+            Received::Dropped(_) => self.stats.ip.in_link_drops += 1,
+        }
+    }
+
+    /// A packet that we sent to ourselves.
+    pub(super) fn receive_from_ourselves(&mut self, now: Instant, bytes: &[u8]) {
+        let arrival = Arrival { loopback: true, ..Arrival::unicast(LOOPBACK) };
+        let offload = Offload { checksum: Checksum::Verified, gso: None };
+        self.receive_ip(now, &arrival, bytes, offload);
+    }
+
+    fn receive_ip(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8], offload: Offload) {
+        let view = View { ports: &self.ports, interface: arrival.iface };
+        let verdict = input::check(bytes, arrival, &view);
+        let is_v6 = bytes.first().is_some_and(|byte| byte >> 4 == 6);
+        let counters = if is_v6 { &mut self.stats.in_v6 } else { &mut self.stats.in_v4 };
+        counters.record(bytes.len(), &verdict, arrival.reassembled);
+        match verdict {
+            Verdict::Deliver(packet, to) => self.deliver(now, arrival, &packet, to, offload),
+            Verdict::Fragment(fragment) => {
+                let mut whole = self.pool.take();
+                if self.reassembly.handle_fragment(now, &fragment, &mut whole) == Outcome::Complete {
+                    let arrival = Arrival { reassembled: true, ..*arrival };
+                    self.receive_ip(now, &arrival, &whole, Offload::NONE);
+                }
+                self.pool.give(whole);
+            }
+            Verdict::Drop(_) => {}
+            Verdict::Error(problem, packet) => {
+                self.answer_error(now, arrival.iface, problem, packet, arrival.link_broadcast);
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, arrival: &Arrival, packet: &Packet<'_>, to: To, offload: Offload) {
+        let interface = arrival.iface;
+        let raw = self.deliver_raw(interface, packet);
+        match packet.protocol {
+            Protocol::TCP => self.handle_tcp(now, interface, packet, to, offload),
+            Protocol::UDP => self.handle_udp(now, interface, packet, to, offload.checksum),
+            Protocol::ICMP if !packet.is_v6() => self.handle_icmp(now, arrival, packet, to),
+            Protocol::ICMPV6 if packet.is_v6() => self.handle_icmp(now, arrival, packet, to),
+            Protocol::IGMP if !packet.is_v6() => {
+                if let Ok(message) = igmp::Message::parse(packet.payload)
+                    && let Some(port) = self.ports.get_mut(interface.0 as usize)
+                {
+                    // What it refuses, it counts.
+                    let _ = port.interface.handle_igmp(now, packet.hop_limit, &message);
+                }
+                self.handle_interface_events(now, interface);
+            }
+            _ if raw => {}
+            _ => {
+                let counters = if packet.is_v6() { &mut self.stats.in_v6 } else { &mut self.stats.in_v4 };
+                counters.in_unknown_protos += 1;
+                let problem = input::unknown_protocol(packet);
+                self.answer_error(now, interface, problem, packet.bytes, to != To::Us);
+            }
+        }
+    }
+
+    /// Datagrams whose fragments did not all come in time.
+    pub(super) fn handle_reassembly_timeout(&mut self, now: Instant) {
+        let mut first = self.pool.take();
+        while let Some(expired) = self.reassembly.poll_expired(now, &mut first) {
+            // RFC 1122 section 3.2.1.4, RFC 8200 section 4.5: told only if the first fragment came.
+            if expired.first {
+                let problem = crate::ip::icmp_error::Problem::ReassemblyTime;
+                let for_many = !self.is_local(expired.destination);
+                self.answer_error(now, expired.iface, problem, &first, for_many);
+            }
+        }
+        self.pool.give(first);
+    }
+}

@@ -1,0 +1,284 @@
+//! The interfaces of a stack: what each needs beside its link layer, and the routes that come with it.
+
+use std::net::IpAddr;
+
+use super::Stack;
+use super::output::Fragmenting;
+use super::packets::{Packet, Replies};
+use super::path::{LOOPBACK, LOOPBACK_MTU};
+use crate::buf::frame::{Capabilities, InterfaceId, Medium};
+use crate::error::Error;
+use crate::event::Event;
+use crate::ip::pmtu;
+use crate::ip::route::{Prefix, Route, Table};
+use crate::link::{self, Interface, InterfaceConfig, Resolution};
+use crate::rng::Rng;
+use crate::socket::table::Kind;
+use crate::time::Instant;
+use crate::wire::ethernet::MacAddr;
+
+/// Interfaces of one stack.
+const MAX_INTERFACES: usize = 256;
+
+/// An interface with what leaves through it.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) interface: Interface,
+    capabilities: Capabilities,
+    pub(super) replies: Replies,
+    pub(super) fragmenting: Option<Fragmenting>,
+    /// Bytes that the socket in front of the queue has sent of its share.
+    pub(super) spent: usize,
+}
+
+/// What the device takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TxLimits {
+    /// Largest IP packet as a merged frame.
+    pub(super) max_merged: usize,
+    /// The device completes checksums.
+    pub(super) checksum: bool,
+}
+
+impl Port {
+    /// Largest IP packet on the link.
+    pub(super) fn mtu(&self) -> usize {
+        self.interface.mtu()
+    }
+
+    pub(super) fn limits(&self) -> TxLimits {
+        TxLimits { max_merged: self.capabilities.max_merged, checksum: self.capabilities.checksum }
+    }
+
+    /// Largest IP packet to `destination`.
+    pub(super) fn mtu_for(&self, destination: IpAddr, pmtu: &pmtu::Cache) -> usize {
+        pmtu.path_mtu(destination, self.mtu() as u32).mtu as usize
+    }
+
+    /// The link address of the next hop; none is needed on a medium without link headers.
+    pub(super) fn resolve(&mut self, now: Instant, next_hop: IpAddr) -> Resolution {
+        match self.capabilities.medium {
+            Medium::Ip => Resolution::Known(MacAddr::UNSPECIFIED),
+            Medium::Ethernet => self.interface.resolve(now, next_hop),
+        }
+    }
+
+    pub(super) fn has_link_header(&self) -> bool {
+        self.capabilities.medium == Medium::Ethernet
+    }
+}
+
+impl Stack {
+    /// The interfaces, the loopback first.
+    pub fn interfaces(&self) -> impl Iterator<Item = (InterfaceId, &Interface)> {
+        self.ports.iter().enumerate().map(|(index, port)| (InterfaceId(index as u32), &port.interface))
+    }
+
+    /// The routing table.
+    pub fn routes(&self) -> &Table {
+        &self.routes
+    }
+
+    /// Adds an interface for a device of these capabilities. Its prefixes become routes.
+    ///
+    /// # Errors
+    /// An address or an MTU that cannot be; too many interfaces or routes.
+    pub fn add_interface(
+        &mut self,
+        now: Instant,
+        config: InterfaceConfig,
+        capabilities: Capabilities,
+    ) -> Result<InterfaceId, Error> {
+        if self.ports.len() >= MAX_INTERFACES {
+            return Err(Error::LimitReached { what: "interfaces", limit: MAX_INTERFACES });
+        }
+        let id = InterfaceId(self.ports.len() as u32);
+        let addresses = config.addresses.clone();
+        let rng = Rng::new(self.rng.next_u64(), u64::from(id.0));
+        let interface = Interface::new(now, &config, &capabilities, rng)?;
+        self.ports.push(Port {
+            interface,
+            capabilities,
+            replies: Replies::default(),
+            fragmenting: None,
+            spent: 0,
+        });
+        self.addresses_generation += 1;
+        for (ip, len) in addresses {
+            self.add_connected_route(id, ip, len)?;
+        }
+        self.handle_interface_events(now, id);
+        Ok(id)
+    }
+
+    /// Gives an interface one more address, with the route to its prefix.
+    ///
+    /// # Errors
+    /// No such interface; an address that cannot be; too many.
+    pub fn add_address(&mut self, now: Instant, id: InterfaceId, ip: IpAddr, len: u8) -> Result<(), Error> {
+        let port = self.port_mut(id)?;
+        port.interface.add_address(now, ip, len)?;
+        self.addresses_generation += 1;
+        self.add_connected_route(id, ip, len)?;
+        self.handle_interface_events(now, id);
+        Ok(())
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// No such interface, a gateway of the other family, too many routes.
+    pub fn add_route(&mut self, route: Route) -> Result<(), Error> {
+        self.port_mut(route.iface)?;
+        if let Some(gateway) = route.gateway {
+            self.port_mut(route.iface)?.interface.pin_neighbor(gateway);
+        }
+        self.routes.add(route).map_err(Into::into)
+    }
+
+    /// Removes a route; false if there is none.
+    pub fn remove_route(&mut self, prefix: Prefix, gateway: Option<IpAddr>, id: InterfaceId) -> bool {
+        self.routes.remove(prefix, gateway, id) > 0
+    }
+
+    pub(super) fn port(&self, id: InterfaceId) -> Option<&Port> {
+        self.ports.get(id.0 as usize)
+    }
+
+    pub(super) fn port_mut(&mut self, id: InterfaceId) -> Result<&mut Port, Error> {
+        self.ports.get_mut(id.0 as usize).ok_or(Error::Invalid("no such interface"))
+    }
+
+    pub(super) fn add_loopback(&mut self) {
+        let config = InterfaceConfig {
+            link_local: false,
+            dad: false,
+            report_groups: false,
+            ..InterfaceConfig::new(MacAddr::UNSPECIFIED)
+        };
+        let added = self.add_interface(Instant::ZERO, config, Capabilities::plain(Medium::Ip, LOOPBACK_MTU));
+        debug_assert_eq!(added, Ok(LOOPBACK));
+    }
+
+    fn add_connected_route(&mut self, id: InterfaceId, ip: IpAddr, len: u8) -> Result<(), Error> {
+        let prefix = Prefix::new(ip, len).ok_or(Error::Invalid("a prefix is longer than its address"))?;
+        self.routes.add(Route { source: Some(ip), ..Route::on_link(prefix, id) }).map_err(Into::into)
+    }
+
+    /// Acts upon what an interface tells.
+    pub(super) fn handle_interface_events(&mut self, now: Instant, id: InterfaceId) {
+        while let Some(port) = self.ports.get_mut(id.0 as usize)
+            && let Some(event) = port.interface.poll_event()
+        {
+            match event {
+                link::Event::NeighborResolved { ip, .. } => self.unpark(now, id, ip),
+                link::Event::NeighborFailed { ip } => self.neighbor_failed(now, id, ip),
+                link::Event::AddressReady { ip, prefix_len } => {
+                    self.addresses_generation += 1;
+                    // A link-local prefix is everywhere: it is no route.
+                    if !crate::socket::endpoint::is_link_local(ip) {
+                        let _ = self.add_connected_route(id, ip, prefix_len);
+                    }
+                    self.tell(Event::AddressReady { interface: id, address: ip });
+                }
+                link::Event::AddressConflict { ip, lost, .. } => {
+                    self.addresses_generation += 1;
+                    self.tell(Event::AddressConflict { interface: id, address: ip, lost });
+                }
+                link::Event::AddressRemoved { ip } => {
+                    self.addresses_generation += 1;
+                    self.routes.remove_if(|route| route.iface == id && route.source == Some(ip));
+                }
+                link::Event::AddressDeprecated { .. } | link::Event::MtuChanged { .. } => {
+                    self.addresses_generation += 1;
+                }
+                link::Event::RouterAdded { router } => {
+                    let _ = self.add_route(Route::default_via(router.into(), id));
+                }
+                link::Event::RouterRemoved { router } => {
+                    self.routes.remove(Prefix::ALL_V6, Some(router.into()), id);
+                }
+                link::Event::PrefixAdded { prefix, len } => {
+                    if let Some(prefix) = Prefix::new(prefix.into(), len) {
+                        let _ = self.routes.add(Route::on_link(prefix, id));
+                    }
+                }
+                link::Event::PrefixRemoved { prefix, len } => {
+                    if let Some(prefix) = Prefix::new(prefix.into(), len) {
+                        self.routes.remove(prefix, None, id);
+                    }
+                }
+                link::Event::Redirect { from, destination, via } => {
+                    self.handle_redirect(id, from.into(), destination.into(), via.into());
+                }
+            }
+        }
+    }
+
+    /// RFC 4861 section 8.1: only the first hop in use may redirect.
+    fn handle_redirect(&mut self, id: InterfaceId, from: IpAddr, destination: IpAddr, via: IpAddr) {
+        let current = self.routes.lookup_on(destination, id).map(|route| route.next_hop(destination));
+        if current != Some(from) {
+            return;
+        }
+        let host = Prefix::host(destination);
+        self.routes.remove_if(|route| route.iface == id && route.prefix == host);
+        let route = if via == destination { Route::on_link(host, id) } else { Route::via(host, via, id) };
+        let _ = self.routes.add(route);
+    }
+
+    fn unpark(&mut self, now: Instant, id: InterfaceId, next_hop: IpAddr) {
+        let waiting = self.parked.take(id, next_hop);
+        for packet in waiting.packets {
+            self.push_reply(id, packet);
+        }
+        for socket in waiting.sockets {
+            self.wake_parked(socket);
+            self.settle(now, socket);
+        }
+    }
+
+    /// A neighbour does not answer: sockets are told, packets are lost.
+    fn neighbor_failed(&mut self, now: Instant, id: InterfaceId, next_hop: IpAddr) {
+        let waiting = self.parked.take(id, next_hop);
+        for packet in waiting.packets {
+            self.packet_unreachable(now, packet);
+        }
+        for socket in waiting.sockets {
+            self.wake_parked(socket);
+            if let Some(tcp) = self.sockets.get_mut(socket).and_then(|s| s.tcp_mut()) {
+                tcp.connection.handle_unreachable(now, crate::tcp::Error::HostUnreachable);
+            }
+            self.settle(now, socket);
+        }
+        self.tell(Event::NeighborFailed { interface: id, address: next_hop });
+    }
+
+    fn wake_parked(&mut self, id: crate::socket::table::SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.places.parked = false;
+        }
+    }
+
+    /// A packet cannot be sent because its neighbour does not answer: the socket that sent it, if any, is told.
+    pub(super) fn packet_unreachable(&mut self, now: Instant, packet: Packet) {
+        self.stats.ip.out_neighbor_failures += 1;
+        if let Some(id) = packet.socket
+            && let Some(socket) = self.sockets.get_mut(id)
+        {
+            match &mut socket.kind {
+                Kind::Udp(udp) => {
+                    let remote = udp.socket.remote();
+                    remote.is_some_and(|to| udp.socket.handle_error(to, crate::udp::Error::HostUnreachable));
+                }
+                Kind::Raw(raw) => {
+                    raw.handle_error(packet.meta.destination, crate::raw::Error::HostUnreachable);
+                }
+                _ => {}
+            }
+            self.settle(now, id);
+            self.announce(id);
+        }
+        self.pool.give(packet.bytes);
+    }
+}

@@ -1,0 +1,549 @@
+//! What leaves: the one place that chooses the next frame of an interface.
+//!
+//! In this order: what the interface itself has to say (ARP, NDP, groups), the fragments of a packet that is under way,
+//! replies that have no socket, and the socket whose turn it is. A socket whose next hop has no link address yet is
+//! parked: it is not asked before the address is known.
+
+use core::ops::Range;
+use std::net::IpAddr;
+
+use super::Stack;
+use super::interfaces::{Port, TxLimits};
+use super::packets::Packet;
+use super::path::LOOPBACK;
+use super::udp::emit_datagram;
+use crate::buf::frame::{Checksum, Gso, GsoKind, InterfaceId, Medium, Offload, TxFrame};
+use crate::ip::fragment::{Fragmenter, Head, lend};
+use crate::ip::output::{Ids, Meta};
+use crate::link::Resolution;
+use crate::socket::endpoint::Endpoint;
+use crate::socket::table::{Kind, Path, Socket, SocketId};
+use crate::tcp::{Limits, Outgoing};
+use crate::time::Instant;
+use crate::why::{Reason, Why};
+use crate::wire;
+use crate::wire::ethernet::{EtherType, MacAddr};
+use crate::wire::ip::Protocol;
+
+/// Bytes that one socket may send before the next one gets its turn.
+const QUANTUM: usize = 64 * 1024;
+
+/// Packets to ourselves that are moved in one call: two sockets that answer each other for ever end here.
+const LOOPBACK_BURST: usize = 1024;
+
+/// Room for a link header, an IP header and a TCP header with all their options.
+const HEAD: usize = 192;
+
+/// The headers of the frame that was chosen last.
+#[derive(Debug)]
+pub(super) struct HeadBuffer {
+    bytes: [u8; HEAD],
+    len: usize,
+}
+
+impl HeadBuffer {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; HEAD], len: 0 }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Appends what `write` writes and says how long it is; nothing if it fails.
+    fn push<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
+        self.len += write(&mut self.bytes[self.len..])?;
+        Ok(())
+    }
+}
+
+/// A packet that is being sent in fragments.
+#[derive(Debug)]
+pub(super) struct Fragmenting {
+    fragmenter: Fragmenter,
+    payload: Vec<u8>,
+    mac: MacAddr,
+    why: Why,
+}
+
+/// What was chosen; the headers are in `Stack::head`.
+struct Picked {
+    body: Body,
+    offload: Offload,
+    why: Why,
+}
+
+impl Picked {
+    fn plain(body: Body, why: Why) -> Self {
+        Self { body, offload: Offload::NONE, why }
+    }
+}
+
+/// Where the bytes after `Stack::head` lie.
+enum Body {
+    /// In `Stack::body`.
+    Own,
+    /// In the send ring of a connection.
+    Tcp(SocketId, Outgoing),
+    /// In front of a datagram socket's queue.
+    Udp(SocketId),
+    /// In the packet that is being fragmented.
+    Fragment(Range<usize>),
+}
+
+/// How a socket's turn went.
+enum Turn {
+    Frame(Picked),
+    /// It has nothing (more) to say, or has to wait.
+    Over,
+    /// What it has to say leaves by another interface now.
+    Elsewhere,
+}
+
+impl Stack {
+    /// The next frame for the device of `interface`.
+    pub(super) fn transmit(&mut self, now: Instant, interface: InterfaceId) -> Option<TxFrame<'_>> {
+        self.head.len = 0;
+        self.take_back_loan(now);
+        let picked = self.pick(now, interface)?;
+        self.stats.sent.count(picked.why.reason());
+        let body = match &picked.body {
+            Body::Own => [&self.body[..], &[]],
+            Body::Tcp(id, outgoing) => match self.sockets.get(*id).map(|s| &s.kind) {
+                Some(Kind::Tcp(tcp)) => tcp.connection.payload(outgoing),
+                _ => [&[][..]; 2],
+            },
+            Body::Udp(id) => match self.sockets.get(*id).map(|s| &s.kind) {
+                Some(Kind::Udp(udp)) => udp.socket.next_datagram().map_or([&[][..]; 2], |d| d.payload),
+                _ => [&[][..]; 2],
+            },
+            Body::Fragment(range) => match &self.ports[interface.0 as usize].fragmenting {
+                Some(fragmenting) => lend([&fragmenting.payload, &[]], range.clone()),
+                None => [&[][..]; 2],
+            },
+        };
+        let frame = TxFrame { head: self.head.as_slice(), body, offload: picked.offload, why: picked.why };
+        self.stats.ip.out_octets += frame.len() as u64;
+        Some(frame)
+    }
+
+    fn pick(&mut self, now: Instant, interface: InterfaceId) -> Option<Picked> {
+        if let Some(picked) = self.pick_control(now, interface) {
+            return Some(picked);
+        }
+        if let Some(picked) = self.pick_fragment(interface) {
+            return Some(picked);
+        }
+        while let Some(packet) = self.ports[interface.0 as usize].replies.pop() {
+            if let Some(picked) = self.pick_packet(now, interface, packet) {
+                return Some(picked);
+            }
+        }
+        while let Some(id) = self.ready.front(interface) {
+            match self.pick_socket(now, interface, id) {
+                Turn::Frame(picked) => return Some(picked),
+                Turn::Over => self.end_turn(now, interface, id, false),
+                Turn::Elsewhere => self.end_turn(now, interface, id, true),
+            }
+        }
+        // Who was parked on the way here asks for its neighbour at once.
+        self.pick_control(now, interface)
+    }
+
+    /// What the interface itself has to say: ARP, NDP, group reports.
+    fn pick_control(&mut self, now: Instant, interface: InterfaceId) -> Option<Picked> {
+        let port = self.ports.get_mut(interface.0 as usize)?;
+        let why = port.interface.poll_control(now, &mut self.body)?;
+        Some(Picked::plain(Body::Own, why))
+    }
+
+    /// The next fragment of the packet under way.
+    fn pick_fragment(&mut self, interface: InterfaceId) -> Option<Picked> {
+        let port = &mut self.ports[interface.0 as usize];
+        let fragmenting = port.fragmenting.as_mut()?;
+        let mut head = Head::new();
+        let Some(range) = fragmenting.fragmenter.poll_fragment(&mut head) else {
+            if let Some(done) = port.fragmenting.take() {
+                self.pool.give(done.payload);
+            }
+            return None;
+        };
+        let why = if range.start == 0 { fragmenting.why } else { Why::new(Reason::Fragment) };
+        let (mac, v4) = (fragmenting.mac, head.first().is_some_and(|byte| byte >> 4 == 4));
+        push_link(&mut self.head, port, mac, v4);
+        let room = self.head.len;
+        self.head.bytes.get_mut(room..room + head.len())?.copy_from_slice(&head);
+        self.head.len += head.len();
+        Some(Picked::plain(Body::Fragment(range), why))
+    }
+
+    /// A packet without a socket: as a frame, as the first fragment, or to wait for its neighbour.
+    fn pick_packet(&mut self, now: Instant, interface: InterfaceId, packet: Packet) -> Option<Picked> {
+        let port = self.ports.get_mut(interface.0 as usize)?;
+        let mac = match port.resolve(now, packet.next_hop) {
+            Resolution::Known(mac) => mac,
+            Resolution::Pending => {
+                if let Some(lost) = self.parked.park_packet(interface, packet) {
+                    self.stats.ip.out_discards += 1;
+                    self.pool.give(lost.bytes);
+                }
+                return None;
+            }
+            Resolution::Failed => {
+                self.packet_unreachable(now, packet);
+                return None;
+            }
+        };
+        let v4 = packet.meta.source.is_ipv4();
+        let header = if packet.has_header { 0 } else { packet.meta.header_len() };
+        let mtu = port.mtu_for(packet.meta.destination, &self.pmtu);
+        if header + packet.bytes.len() <= mtu {
+            push_link(&mut self.head, port, mac, v4);
+            if !packet.has_header {
+                let len = packet.bytes.len();
+                self.head.push(|out| packet.meta.write(&mut self.ids, len, out)).ok()?;
+            }
+            let spare = core::mem::replace(&mut self.body, packet.bytes);
+            self.pool.give(spare);
+            return Some(Picked::plain(Body::Own, packet.why));
+        }
+        self.begin_fragments(interface, packet, mac, mtu)?;
+        self.pick_fragment(interface)
+    }
+
+    fn begin_fragments(
+        &mut self,
+        interface: InterfaceId,
+        packet: Packet,
+        mac: MacAddr,
+        mtu: usize,
+    ) -> Option<()> {
+        let mut header = [0; HEAD];
+        let (header_len, payload) = if packet.has_header {
+            // A raw socket's own header, which `raw_send_to` has looked at.
+            let len = wire::ip::Packet::parse(&packet.bytes).ok()?.header_len();
+            header.get_mut(..len)?.copy_from_slice(&packet.bytes[..len]);
+            let mut payload = self.pool.take();
+            payload.extend_from_slice(&packet.bytes[len..]);
+            (len, payload)
+        } else {
+            (packet.meta.write(&mut self.ids, packet.bytes.len(), &mut header).ok()?, packet.bytes)
+        };
+        let id = next_id(&mut self.ids, &packet.meta);
+        let attempt = Fragmenter::new(&header[..header_len], payload.len(), mtu, id);
+        self.stats.fragments.record(&attempt);
+        match attempt {
+            Ok(fragmenter) => {
+                let fragmenting = Fragmenting { fragmenter, payload, mac, why: packet.why };
+                self.ports[interface.0 as usize].fragmenting = Some(fragmenting);
+                Some(())
+            }
+            Err(_) => {
+                self.pool.give(payload);
+                None
+            }
+        }
+    }
+
+    /// What a socket has to say.
+    fn pick_socket(&mut self, now: Instant, interface: InterfaceId, id: SocketId) -> Turn {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(_)) => self.pick_tcp(now, interface, id),
+            Some(Kind::Udp(_)) => self.pick_udp(now, interface, id),
+            Some(Kind::Raw(_)) => self.pick_raw(now, interface, id),
+            _ => Turn::Over,
+        }
+    }
+
+    fn pick_tcp(&mut self, now: Instant, interface: InterfaceId, id: SocketId) -> Turn {
+        let generation = self.path_generation();
+        let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) else { return Turn::Over };
+        if tcp.path.generation != generation {
+            let tuple = tcp.tuple;
+            match self.path_to(Some(tuple.local.ip), &tuple.remote) {
+                Ok(path) => self.move_path(now, id, path),
+                Err(_) => return self.no_path(now, id, crate::tcp::Error::NetworkUnreachable),
+            }
+        }
+        let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) else { return Turn::Over };
+        let path = tcp.path;
+        if path.interface != interface {
+            return Turn::Elsewhere;
+        }
+        let port = &mut self.ports[interface.0 as usize];
+        let mac = match port.resolve(now, path.next_hop) {
+            Resolution::Known(mac) => mac,
+            Resolution::Pending => return self.park(interface, path, id),
+            Resolution::Failed => return self.no_path(now, id, crate::tcp::Error::HostUnreachable),
+        };
+        let limits = port.limits();
+        let ip_header = super::ip_header_len(path.next_hop);
+        let segment = Limits {
+            max_segment: path.mtu - ip_header,
+            max_merged: limits.max_merged.max(path.mtu).saturating_sub(ip_header),
+        };
+        let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
+        let mut meta = tcp.ip.meta(tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
+        meta.dont_fragment = !path.may_fragment;
+        let payload = tcp.connection.payload(&outgoing);
+        push_link(&mut self.head, port, mac, meta.source.is_ipv4());
+        let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits);
+        let Some(offload) = written else { return Turn::Over };
+        let segments = outgoing.len.div_ceil(u32::from(outgoing.segment_size.max(1))).max(1);
+        let flags = outgoing.header.flags;
+        self.stats.tcp.count_out(flags, outgoing.why.reason(), u64::from(segments));
+        self.stats.ip.out_requests += 1;
+        self.spend(interface, outgoing.len as usize);
+        Turn::Frame(Picked { body: Body::Tcp(id, outgoing), offload, why: outgoing.why })
+    }
+
+    /// The next datagram of a socket. One that fits and whose neighbour is known is lent where it lies.
+    fn pick_udp(&mut self, now: Instant, interface: InterfaceId, id: SocketId) -> Turn {
+        while let Some((path, meta, source_port)) = self.route_datagram(now, id) {
+            if path.interface != interface {
+                return Turn::Elsewhere;
+            }
+            let port = &mut self.ports[interface.0 as usize];
+            let limits = port.limits();
+            let Some(Kind::Udp(udp)) = self.sockets.get(id).map(|s| &s.kind) else { return Turn::Over };
+            let Some(datagram) = udp.socket.next_datagram() else { return Turn::Over };
+            let payload = datagram.payload;
+            let len = wire::udp::HEADER_LEN + payload[0].len() + payload[1].len();
+            let header = wire::udp::Header { src_port: source_port, dst_port: datagram.departure.to.port() };
+            self.stats.udp.out_datagrams += 1;
+            self.stats.ip.out_requests += 1;
+            let known = match port.resolve(now, path.next_hop) {
+                Resolution::Known(mac) if meta.header_len() + len <= path.mtu => Some(mac),
+                _ => None,
+            };
+            if let Some(mac) = known {
+                push_link(&mut self.head, port, mac, meta.source.is_ipv4());
+                let written = push_udp(&mut self.head, &mut self.ids, &meta, &header, payload, limits);
+                self.lent = Some(id);
+                let Some(offload) = written else { return Turn::Over };
+                self.spend(interface, len);
+                return Turn::Frame(Picked { body: Body::Udp(id), offload, why: Why::new(Reason::Datagram) });
+            }
+            let mut bytes = self.pool.take();
+            emit_datagram(&header, &meta, payload, &mut bytes);
+            let why = Why::new(Reason::Datagram);
+            let packet =
+                Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket: Some(id) };
+            self.lent = Some(id);
+            self.take_back_loan(now);
+            if let Some(picked) = self.pick_packet(now, interface, packet) {
+                return Turn::Frame(picked);
+            }
+        }
+        Turn::Over
+    }
+
+    /// The next packet of a raw socket, copied: it may need a checksum, a header, or fragments.
+    fn pick_raw(&mut self, now: Instant, interface: InterfaceId, id: SocketId) -> Turn {
+        while let Some((path, packet)) = self.next_raw(id) {
+            if path.interface != interface {
+                // Handed to the interface it belongs to.
+                self.push_reply(path.interface, packet);
+                continue;
+            }
+            let len = packet.bytes.len();
+            if let Some(picked) = self.pick_packet(now, interface, packet) {
+                self.spend(interface, len);
+                return Turn::Frame(picked);
+            }
+        }
+        Turn::Over
+    }
+
+    /// The datagram that was lent for the last frame has left: its socket may forget it.
+    fn take_back_loan(&mut self, now: Instant) {
+        if let Some(id) = self.lent.take()
+            && let Some(Kind::Udp(udp)) = self.sockets.get_mut(id).map(|s| &mut s.kind)
+        {
+            let was_writable = udp.socket.readiness().writable;
+            udp.socket.handle_sent();
+            if !was_writable && udp.socket.readiness().writable {
+                self.announce(id);
+            }
+            self.settle(now, id);
+        }
+    }
+
+    /// Counts what the socket in front has sent; after its share the next one gets its turn.
+    fn spend(&mut self, interface: InterfaceId, bytes: usize) {
+        let port = &mut self.ports[interface.0 as usize];
+        port.spent += bytes;
+        if port.spent >= QUANTUM {
+            port.spent = 0;
+            self.ready.rotate(interface);
+        }
+    }
+
+    /// The turn of the socket in front is over: it leaves the queue, for another one if it has more to say there.
+    fn end_turn(&mut self, now: Instant, interface: InterfaceId, id: SocketId, elsewhere: bool) {
+        self.ready.pop(interface);
+        self.ports[interface.0 as usize].spent = 0;
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.places.queued = None;
+        let is_tcp = matches!(socket.kind, Kind::Tcp(_));
+        if is_tcp && !elsewhere {
+            self.settle_tcp_state(id);
+        } else if elsewhere {
+            self.settle(now, id);
+        }
+    }
+
+    /// The way to a peer has changed.
+    fn move_path(&mut self, now: Instant, id: SocketId, path: Path) {
+        if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
+            let shrunk = path.mtu < tcp.path.mtu;
+            tcp.path = path;
+            if shrunk {
+                tcp.connection.handle_path_mtu(now, path.mtu - super::ip_header_len(path.next_hop));
+            }
+        }
+    }
+
+    /// There is no way to a peer at the moment: an open under way ends, an established connection goes on trying.
+    fn no_path(&mut self, now: Instant, id: SocketId, error: crate::tcp::Error) -> Turn {
+        if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
+            tcp.connection.handle_unreachable(now, error);
+            // What it would send now is lost here rather than on the way: its timer brings it back.
+            let limits = Limits::plain(tcp.path.mtu - super::ip_header_len(tcp.path.next_hop));
+            while tcp.connection.poll_transmit(now, &limits).is_some() {}
+        }
+        Turn::Over
+    }
+
+    fn park(&mut self, interface: InterfaceId, path: Path, id: SocketId) -> Turn {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.places.parked = true;
+        }
+        self.parked.park_socket(interface, path.next_hop, id);
+        Turn::Over
+    }
+
+    /// Queues a packet that has no socket to poll.
+    pub(super) fn reply(&mut self, meta: Meta, remote: &Endpoint, bytes: Vec<u8>, why: Why) {
+        let Ok(path) = self.path_to(Some(meta.source), remote) else {
+            self.stats.ip.out_no_routes += 1;
+            self.pool.give(bytes);
+            return;
+        };
+        self.stats.ip.out_requests += 1;
+        let packet = Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket: None };
+        self.push_reply(path.interface, packet);
+    }
+
+    /// Queues what a socket that is being closed has still to send.
+    pub(super) fn push_datagram(&mut self, path: Path, meta: Meta, bytes: Vec<u8>, socket: Option<SocketId>) {
+        let why = Why::new(Reason::Datagram);
+        self.stats.ip.out_requests += 1;
+        let packet = Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket };
+        self.push_reply(path.interface, packet);
+    }
+
+    pub(super) fn push_reply(&mut self, interface: InterfaceId, packet: Packet) {
+        let Some(port) = self.ports.get_mut(interface.0 as usize) else { return };
+        if let Err(packet) = port.replies.push(packet) {
+            self.stats.ip.out_discards += 1;
+            self.pool.give(packet.bytes);
+        }
+    }
+
+    pub(super) fn loopback_is_ready(&self) -> bool {
+        let port = &self.ports[LOOPBACK.0 as usize];
+        !self.ready.is_empty(LOOPBACK) || !port.replies.is_empty() || port.fragmenting.is_some()
+    }
+
+    /// Brings packets to our own addresses back in.
+    pub(super) fn run_loopback(&mut self, now: Instant) {
+        for _ in 0..LOOPBACK_BURST {
+            if !self.loopback_is_ready() {
+                return;
+            }
+            let mut bytes = self.pool.take();
+            let Some(frame) = self.transmit(now, LOOPBACK) else {
+                self.pool.give(bytes);
+                return;
+            };
+            frame.copy_to(&mut bytes);
+            self.receive_from_ourselves(now, &bytes);
+            self.pool.give(bytes);
+        }
+    }
+}
+
+/// Writes the link header, if the medium has one.
+fn push_link(head: &mut HeadBuffer, port: &Port, dst: MacAddr, v4: bool) {
+    if port.interface.medium() == Medium::Ethernet {
+        let ether_type = if v4 { EtherType::IPV4 } else { EtherType::IPV6 };
+        let header = wire::ethernet::Header { dst, src: port.interface.mac(), ether_type };
+        let written = head.push(|out| header.write(out));
+        debug_assert!(written.is_ok(), "there is room: it is the first header");
+    }
+}
+
+/// Writes IP and TCP headers; the checksum is complete unless the device completes it.
+fn push_tcp(
+    head: &mut HeadBuffer,
+    ids: &mut Ids,
+    meta: &Meta,
+    outgoing: &Outgoing,
+    payload: [&[u8]; 2],
+    limits: TxLimits,
+) -> Option<Offload> {
+    let (source, destination) = (meta.source, meta.destination);
+    let tcp_len = outgoing.header.header_len();
+    let total = tcp_len + outgoing.len as usize;
+    head.push(|out| meta.write(ids, total, out)).ok()?;
+    let start = head.len;
+    let merged = outgoing.len > u32::from(outgoing.segment_size);
+    let mut offload = Offload::NONE;
+    if limits.checksum {
+        head.push(|out| outgoing.header.write_partial(out, source, destination, outgoing.len as usize))
+            .ok()?;
+        offload.checksum =
+            Checksum::Partial { start: start as u16, offset: wire::tcp::CHECKSUM_OFFSET as u16 };
+    } else {
+        head.push(|out| outgoing.header.write(out, source, destination, payload)).ok()?;
+    }
+    if merged {
+        let kind = if source.is_ipv4() { GsoKind::Tcp4 } else { GsoKind::Tcp6 };
+        offload.gso = Some(Gso { kind, size: outgoing.segment_size, header: head.len as u16 });
+    }
+    Some(offload)
+}
+
+/// Writes IP and UDP headers; the checksum is complete unless the device completes it.
+fn push_udp(
+    head: &mut HeadBuffer,
+    ids: &mut Ids,
+    meta: &Meta,
+    header: &wire::udp::Header,
+    payload: [&[u8]; 2],
+    limits: TxLimits,
+) -> Option<Offload> {
+    let (source, destination) = (meta.source, meta.destination);
+    let payload_len = payload[0].len() + payload[1].len();
+    head.push(|out| meta.write(ids, wire::udp::HEADER_LEN + payload_len, out)).ok()?;
+    let start = head.len as u16;
+    if limits.checksum {
+        head.push(|out| header.write_partial(out, source, destination, payload_len)).ok()?;
+        let offset = wire::udp::CHECKSUM_OFFSET as u16;
+        return Some(Offload { checksum: Checksum::Partial { start, offset }, gso: None });
+    }
+    head.push(|out| header.write(out, source, destination, payload)).ok()?;
+    Some(Offload::NONE)
+}
+
+/// The identification of a packet that is about to be fragmented.
+fn next_id(ids: &mut Ids, meta: &Meta) -> u32 {
+    match (meta.source, meta.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            ids.next_v4(source, destination, meta.protocol).into()
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => ids.next_v6(source, destination),
+        _ => 0,
+    }
+}

@@ -1,0 +1,479 @@
+//! TCP on the stack: commands of applications, and who gets a segment.
+
+use std::net::{Shutdown, SocketAddr};
+
+use super::{Stack, ip_header_len};
+use crate::buf::frame::{InterfaceId, Offload};
+use crate::error::Error;
+use crate::ip::input::To;
+use crate::socket::demux::Binding;
+use crate::socket::endpoint::{Endpoint, Tuple};
+use crate::socket::ports;
+use crate::socket::table::{Kind, ListenerSocket, Socket, SocketId, TcpSocket};
+use crate::tcp::{
+    Connection, Listener, Outgoing, Ports, Segment, Settings, Start, State, TcpInfo, TimeWaitVerdict,
+    Verdict, reset_for,
+};
+use crate::time::Instant;
+use crate::wire;
+use crate::wire::ip::{Packet, Protocol};
+use crate::wire::seq::SeqNum;
+
+impl Stack {
+    /// Snapshot of a connection, in the words of `ss -ti`.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_info(&self, id: SocketId) -> Result<TcpInfo, Error> {
+        self.tcp(id).map(|tcp| tcp.connection.info())
+    }
+
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_settings(&self, id: SocketId) -> Result<Settings, Error> {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(tcp)) => Ok(tcp.connection.settings().clone()),
+            Some(Kind::Listener(listener)) => Ok(listener.listener.settings().clone()),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    /// Whether the handshake is complete.
+    ///
+    /// # Errors
+    /// `WouldBlock` while it is under way; what ended it if it failed.
+    pub fn tcp_established(&mut self, id: SocketId) -> Result<(), Error> {
+        let tcp = self.tcp_mut(id)?;
+        if let Some(error) = tcp.connection.take_error() {
+            return Err(error.into());
+        }
+        match tcp.connection.state() {
+            State::SynSent | State::SynReceived => Err(Error::WouldBlock),
+            State::Closed if tcp.connection.info().counters.segs_in == 0 => Err(Error::NotConnected),
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins a connection to `remote`, from `local` if it is named (port 0: an ephemeral one).
+    ///
+    /// # Errors
+    /// No route, no free port, an address that is not ours or taken, or one that nobody can connect to.
+    pub fn tcp_connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        settings: Settings,
+    ) -> Result<SocketId, Error> {
+        let remote = Endpoint::from(remote);
+        if remote.port == 0 || remote.ip.is_unspecified() || remote.ip.is_multicast() {
+            return Err(Error::Invalid("a connection needs a unicast address and a port"));
+        }
+        self.check_socket_limit()?;
+        let bound = local.map(Endpoint::from);
+        let source = bound.and_then(|b| b.specified());
+        if let Some(ip) = source {
+            self.check_owned(ip)?;
+        }
+        let path = self.path_to(source, &remote)?;
+        let ip = source.unwrap_or(path.source);
+        let mut tuple = Tuple { local: Endpoint::on(ip, 0, path.interface), remote };
+        tuple.local.port = match bound.map_or(0, |b| b.port) {
+            0 => self.free_tcp_port(tuple)?,
+            port => port,
+        };
+        if !self.tcp_pair_is_free(&tuple) {
+            return Err(Error::AddressInUse(tuple.local));
+        }
+        let start = self.tcp_start(now, &tuple, path.mtu);
+        let ports = Ports { local: tuple.local.port, remote: tuple.remote.port };
+        let connection = Connection::connect(now, ports, start, settings);
+        let tcp =
+            TcpSocket { connection, tuple, path, ip: self.ip_defaults(), orphan: false, listener: None };
+        let id = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
+        self.tcp_demux.connect(tuple, id);
+        self.stats.tcp.active_opens += 1;
+        self.settle_tcp(now, id);
+        Ok(id)
+    }
+
+    /// Listens on `local` (an unspecified IPv6 address takes IPv4 too, port 0 an ephemeral one).
+    /// `backlog` bounds the handshakes under way and the connections that wait for `tcp_accept`.
+    ///
+    /// # Errors
+    /// The address is not ours, or taken; no port is free.
+    pub fn tcp_listen(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        settings: Settings,
+    ) -> Result<SocketId, Error> {
+        let mut local = Endpoint::from(local);
+        self.check_socket_limit()?;
+        if let Some(ip) = local.specified() {
+            self.check_owned(ip)?;
+        }
+        if local.port == 0 {
+            let demux = &self.tcp_demux;
+            let free = |port| !demux.port_in_use(port);
+            local.port = ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)?;
+        }
+        let listener = Listener::new(local.port, backlog, settings, &mut self.rng);
+        let entry = ListenerSocket { listener, local, ip: self.ip_defaults() };
+        let id = self.sockets.insert(Socket::new(Kind::Listener(Box::new(entry))));
+        let dual = local.ip.is_ipv6() && local.ip.is_unspecified();
+        if !self.tcp_demux.bind(Binding { id, local, dual, shared: false }) {
+            self.sockets.remove(id);
+            return Err(Error::AddressInUse(local));
+        }
+        Ok(id)
+    }
+
+    /// The connection that has waited longest to be accepted, and who is at the other end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    pub fn tcp_accept(&mut self, now: Instant, listener: SocketId) -> Result<(SocketId, SocketAddr), Error> {
+        let id = loop {
+            let id = self.listener_mut(listener)?.listener.accept().ok_or(Error::WouldBlock)?;
+            if self.sockets.contains_key(id) {
+                break id;
+            }
+        };
+        self.settle_listener(now, listener);
+        let tcp = self.tcp_mut(id)?;
+        tcp.listener = None;
+        let remote = tcp.tuple.remote;
+        self.announce(id);
+        Ok((id, remote.into()))
+    }
+
+    /// Takes bytes to send; answers how many.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the send buffer is full; `BrokenPipe` or what ended the connection.
+    pub fn tcp_send(&mut self, now: Instant, id: SocketId, bytes: &[u8]) -> Result<usize, Error> {
+        self.on_tcp(now, id, |connection| connection.send(now, bytes))
+    }
+
+    /// Gives received bytes; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; what ended the connection out of order.
+    pub fn tcp_recv(&mut self, now: Instant, id: SocketId, buf: &mut [u8]) -> Result<usize, Error> {
+        self.on_tcp(now, id, |connection| connection.recv(now, buf))
+    }
+
+    /// As `tcp_recv`, but the bytes stay.
+    ///
+    /// # Errors
+    /// As `tcp_recv`.
+    pub fn tcp_peek(&self, id: SocketId, buf: &mut [u8]) -> Result<usize, Error> {
+        Ok(self.tcp(id)?.connection.peek(buf)?)
+    }
+
+    /// Ends our stream, stops reading, or both.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn tcp_shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), Error> {
+        self.on_tcp(now, id, |connection| {
+            if how != Shutdown::Write {
+                connection.shutdown_read(now);
+            }
+            if how == Shutdown::Read { Ok(()) } else { connection.shutdown_write(now) }
+        })
+    }
+
+    /// Ends the connection with a RST. The handle stays until `close`.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_abort(&mut self, now: Instant, id: SocketId) -> Result<(), Error> {
+        self.on_tcp(now, id, |connection| {
+            connection.abort(now);
+            Ok(())
+        })
+    }
+
+    /// Changes the settings. What the handshake negotiates counts only for what a listener accepts later.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_configure(&mut self, now: Instant, id: SocketId, settings: Settings) -> Result<(), Error> {
+        if let Ok(listener) = self.listener_mut(id) {
+            *listener.listener.settings_mut() = settings;
+            return Ok(());
+        }
+        self.on_tcp(now, id, |connection| {
+            connection.set_nodelay(now, settings.nodelay);
+            connection.set_keepalive(now, settings.keepalive);
+            connection.set_linger(settings.linger);
+            connection.set_user_timeout(now, settings.user_timeout);
+            connection.set_send_buffer(settings.send_buffer);
+            connection.set_recv_buffer(settings.recv_buffer);
+            Ok(())
+        })
+    }
+
+    /// A TCP segment arrived.
+    pub(super) fn handle_tcp(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet<'_>,
+        to: To,
+        offload: Offload,
+    ) {
+        let parsed = wire::tcp::Header::parse(packet.payload, packet.src, packet.dst, offload.checksum);
+        let (header, payload) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.stats.tcp.in_errs += 1;
+                self.stats.tcp.in_csum_errors += u64::from(error.is_checksum());
+                return;
+            }
+        };
+        // RFC 9293 3.9.2.3 (MUST-57): a segment to a multicast or broadcast address is ignored.
+        if to != To::Us || header.src_port == 0 {
+            self.stats.tcp.in_errs += 1;
+            return;
+        }
+        let tuple = Tuple {
+            local: Endpoint::on(packet.dst, header.dst_port, interface),
+            remote: Endpoint::on(packet.src, header.src_port, interface),
+        };
+        let size = offload.gso.map_or(payload.len(), |gso| usize::from(gso.size)).max(1);
+        let segments = payload.len().div_ceil(size).max(1) as u16;
+        self.stats.tcp.in_segs += u64::from(segments);
+        let segment = Segment { header, payload, ecn: packet.ecn, segments };
+        if let Some(id) = self.tcp_demux.connected(&tuple) {
+            if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
+                tcp.connection.handle_segment(now, &segment);
+            }
+            self.settle_tcp(now, id);
+            return;
+        }
+        let Some(min_iss) = self.handle_time_wait(now, &tuple, &segment) else { return };
+        if let Some(listener) = self.tcp_demux.bound(&tuple.local) {
+            self.handle_listener(now, listener, tuple, min_iss, &segment);
+        } else if let Some(reset) = reset_for(&segment) {
+            self.reply_tcp(&tuple, &reset);
+        }
+    }
+
+    /// TIME-WAIT has the first word; `None` if it was the last, else the least ISN of a successor, if there must be one.
+    fn handle_time_wait(
+        &mut self,
+        now: Instant,
+        tuple: &Tuple,
+        segment: &Segment<'_>,
+    ) -> Option<Option<SeqNum>> {
+        match self.time_waits.handle_segment(now, tuple, segment) {
+            None => Some(None),
+            Some(TimeWaitVerdict::Ignore) => None,
+            Some(TimeWaitVerdict::Acknowledge(outgoing)) => {
+                self.reply_tcp(tuple, &outgoing);
+                None
+            }
+            Some(TimeWaitVerdict::Reuse { min_iss }) => Some(Some(min_iss)),
+        }
+    }
+
+    fn handle_listener(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        tuple: Tuple,
+        min_iss: Option<SeqNum>,
+        segment: &Segment<'_>,
+    ) {
+        let Ok(path) = self.path_to(Some(tuple.local.ip), &tuple.remote) else {
+            self.stats.ip.out_no_routes += 1;
+            return;
+        };
+        let mut start = self.tcp_start(now, &tuple, path.mtu);
+        start.iss = min_iss.map_or(start.iss, |min| start.iss.max(min));
+        let full = self.sockets.len() >= self.config.max_sockets;
+        let Ok(entry) = self.listener_mut(id) else { return };
+        let ip = entry.ip;
+        match entry.listener.handle_segment(now, tuple, start, segment) {
+            Verdict::Done => {}
+            Verdict::Reset(outgoing) => self.reply_tcp(&tuple, &outgoing),
+            Verdict::Established(_) if full => self.stats.tcp.socket_limit_drops += 1,
+            Verdict::Established(connection) => {
+                let tcp =
+                    TcpSocket { connection: *connection, tuple, path, ip, orphan: false, listener: Some(id) };
+                let accepted = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
+                self.tcp_demux.connect(tuple, accepted);
+                self.stats.tcp.passive_opens += 1;
+                if let Ok(entry) = self.listener_mut(id) {
+                    entry.listener.push_accepted(accepted);
+                }
+                self.settle_tcp(now, accepted);
+                self.announce(id);
+            }
+        }
+        self.settle_listener(now, id);
+    }
+
+    /// Closes a socket's handle: the connection ends in order behind it.
+    pub(super) fn close_tcp(&mut self, now: Instant, id: SocketId) {
+        if let Ok(tcp) = self.tcp_mut(id) {
+            tcp.orphan = true;
+            tcp.connection.close(now);
+            self.settle_tcp(now, id);
+        }
+    }
+
+    /// Closes a listener: who waits in it is reset.
+    pub(super) fn close_listener(&mut self, now: Instant, id: SocketId) {
+        let Ok(entry) = self.listener_mut(id) else { return };
+        let port = entry.local.port;
+        let mut waiting = Vec::with_capacity(entry.listener.waiting());
+        while let Some(connection) = entry.listener.accept() {
+            waiting.push(connection);
+        }
+        for connection in waiting {
+            if let Ok(tcp) = self.tcp_mut(connection) {
+                tcp.listener = None;
+                tcp.orphan = true;
+                tcp.connection.abort(now);
+                self.settle_tcp(now, connection);
+            }
+        }
+        self.tcp_demux.unbind(port, id);
+        self.remove_socket(id);
+    }
+
+    /// After anything happened to a connection: events, timers, its end, and the queue of those who want to send.
+    pub(super) fn settle_tcp(&mut self, now: Instant, id: SocketId) {
+        self.settle_tcp_state(id);
+        if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut)
+            && tcp.connection.wants_transmit(now)
+        {
+            let interface = tcp.path.interface;
+            self.enqueue(id, interface);
+        }
+    }
+
+    /// As `settle_tcp`, but it does not queue: for a connection that has just said that it has nothing to send.
+    pub(super) fn settle_tcp_state(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Some(tcp) = socket.tcp_mut() else { return };
+        let (mut changed, mut over) = (false, false);
+        while let Some(event) = tcp.connection.poll_event() {
+            changed = true;
+            match event {
+                crate::tcp::Event::TimeWait => {
+                    if let Some(time_wait) = tcp.connection.take_time_wait() {
+                        self.time_waits.insert(tcp.tuple, time_wait);
+                    }
+                    over = true;
+                }
+                crate::tcp::Event::Closed(_) => over = true,
+                _ => {}
+            }
+        }
+        if over {
+            self.tcp_demux.disconnect(&tcp.tuple, id);
+        }
+        if tcp.orphan && tcp.connection.is_finished() {
+            let tuple = tcp.tuple;
+            self.tcp_demux.disconnect(&tuple, id);
+            self.remove_socket(id);
+            return;
+        }
+        let deadline = tcp.connection.poll_timeout();
+        let tell = changed && !tcp.orphan && tcp.listener.is_none();
+        self.timers.set(id, &mut socket.places.entered, deadline);
+        if tell {
+            self.announce(id);
+        }
+    }
+
+    /// After anything happened to a listener: its SYN-ACKs leave for the queue of replies.
+    pub(super) fn settle_listener(&mut self, now: Instant, id: SocketId) {
+        while let Ok(entry) = self.listener_mut(id)
+            && let Some(syn_ack) = entry.listener.poll_transmit(now)
+        {
+            self.reply_tcp(&syn_ack.peer, &syn_ack.segment);
+        }
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Kind::Listener(entry) = &socket.kind else { return };
+        let deadline = entry.listener.poll_timeout();
+        self.timers.set(id, &mut socket.places.entered, deadline);
+    }
+
+    /// A segment without a socket to poll: RST, SYN-ACK, the ACK of TIME-WAIT.
+    fn reply_tcp(&mut self, tuple: &Tuple, outgoing: &Outgoing) {
+        let mut bytes = self.pool.take();
+        bytes.resize(outgoing.header.header_len(), 0);
+        let (source, destination) = (tuple.local.ip, tuple.remote.ip);
+        let written = outgoing.header.write(&mut bytes, source, destination, [&[], &[]]);
+        debug_assert!(written.is_ok(), "room was made for the header");
+        let ip = self.ip_defaults();
+        let meta = ip.meta(source, destination, Protocol::TCP);
+        self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), 1);
+        self.reply(meta, &tuple.remote, bytes, outgoing.why);
+    }
+
+    fn on_tcp<R>(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        f: impl FnOnce(&mut Connection) -> Result<R, crate::tcp::Error>,
+    ) -> Result<R, Error> {
+        let result = f(&mut self.tcp_mut(id)?.connection);
+        self.settle_tcp(now, id);
+        result.map_err(Into::into)
+    }
+
+    pub(super) fn tcp(&self, id: SocketId) -> Result<&TcpSocket, Error> {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    fn tcp_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, Error> {
+        match self.sockets.get_mut(id).map(|s| &mut s.kind) {
+            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    fn listener_mut(&mut self, id: SocketId) -> Result<&mut ListenerSocket, Error> {
+        match self.sockets.get_mut(id).map(|s| &mut s.kind) {
+            Some(Kind::Listener(listener)) => Ok(listener),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    /// What a connection of this pair begins with (RFC 6528, RFC 7323 section 5.4).
+    fn tcp_start(&self, now: Instant, tuple: &Tuple, mtu: usize) -> Start {
+        let pair = (tuple.local.ip, tuple.remote.ip);
+        Start {
+            iss: self.isn.isn(now, tuple),
+            ts_offset: self.isn.timestamp_offset(&pair),
+            max_segment: mtu - ip_header_len(tuple.remote.ip),
+            default_mss: if tuple.remote.ip.is_ipv4() { 536 } else { 1220 },
+        }
+    }
+
+    fn tcp_pair_is_free(&self, tuple: &Tuple) -> bool {
+        self.tcp_demux.connected(tuple).is_none() && !self.time_waits.contains(tuple)
+    }
+
+    fn free_tcp_port(&mut self, tuple: Tuple) -> Result<u16, Error> {
+        let (demux, time_waits) = (&self.tcp_demux, &self.time_waits);
+        let free = |port| {
+            let mut tuple = tuple;
+            tuple.local.port = port;
+            !demux.port_in_use(port) && demux.connected(&tuple).is_none() && !time_waits.contains(&tuple)
+        };
+        ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)
+    }
+}

@@ -1,0 +1,388 @@
+//! UDP on the stack: commands of applications, who gets a datagram, where one goes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Stack;
+use super::path::LOOPBACK;
+use crate::buf::frame::{Checksum, InterfaceId};
+use crate::error::Error;
+use crate::ip::icmp_error::Problem;
+use crate::ip::input::To;
+use crate::ip::output::Meta;
+use crate::socket::demux::Binding;
+use crate::socket::endpoint::{Endpoint, Tuple};
+use crate::socket::ports;
+use crate::socket::table::{Kind, Path, Socket, SocketId, UdpEntry};
+use crate::time::Instant;
+use crate::udp::{Arrival, Buffers, Counters, Membership, Options, Received, UdpSocket};
+use crate::wire;
+use crate::wire::ip::{Packet, Protocol};
+
+impl Stack {
+    /// Opens a datagram socket on `local` (an unspecified IPv6 address takes IPv4 too, port 0 an ephemeral one).
+    ///
+    /// # Errors
+    /// The address is not ours, or taken; no port is free.
+    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<SocketId, Error> {
+        self.udp_bind_with(local, Options::default())
+    }
+
+    /// As `udp_bind`, with options that count from the beginning (`reuse_address`, `only_v6`).
+    ///
+    /// # Errors
+    /// As `udp_bind`.
+    pub fn udp_bind_with(&mut self, local: SocketAddr, options: Options) -> Result<SocketId, Error> {
+        let mut local = Endpoint::from(local);
+        self.check_socket_limit()?;
+        if let Some(ip) = local.specified()
+            && !ip.is_multicast()
+        {
+            self.check_owned(ip)?;
+        }
+        if local.port == 0 {
+            let demux = &self.udp_demux;
+            let free = |port| !demux.port_in_use(port);
+            local.port = ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)?;
+        }
+        let buffers = Buffers { receive: self.config.udp_receive_buffer, ..Buffers::default() };
+        let mut socket = UdpSocket::new(local.into(), &buffers);
+        *socket.options_mut() = options;
+        let entry = UdpEntry { socket, connected: None, path: None };
+        let id = self.sockets.insert(Socket::new(Kind::Udp(Box::new(entry))));
+        let dual = local.ip.is_ipv6() && local.ip.is_unspecified() && !options.only_v6;
+        if !self.udp_demux.bind(Binding { id, local, dual, shared: options.reuse_address }) {
+            self.sockets.remove(id);
+            return Err(Error::AddressInUse(local));
+        }
+        Ok(id)
+    }
+
+    /// Connects a datagram socket: it sends to and hears from `remote` alone. `None` undoes it.
+    ///
+    /// # Errors
+    /// No route; an address of another family.
+    pub fn udp_connect(&mut self, id: SocketId, remote: Option<SocketAddr>) -> Result<(), Error> {
+        let local = Endpoint::from(self.udp(id)?.socket.local());
+        let source = local.specified().filter(|ip| !ip.is_multicast());
+        let pair = match remote.map(Endpoint::from) {
+            None => None,
+            Some(remote) => {
+                let path = self.path_to(source, &remote)?;
+                let local = Endpoint::on(source.unwrap_or(path.source), local.port, path.interface);
+                Some(Tuple { local, remote })
+            }
+        };
+        let entry = self.udp_mut(id)?;
+        entry.socket.connect(remote)?;
+        entry.path = None;
+        if let Some(old) = core::mem::replace(&mut entry.connected, pair) {
+            self.udp_demux.disconnect(&old, id);
+        }
+        if let Some(pair) = pair
+            && !self.udp_demux.connect(pair, id)
+        {
+            let entry = self.udp_mut(id)?;
+            entry.connected = None;
+            entry.socket.connect(None)?;
+            return Err(Error::AddressInUse(pair.local));
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram to `remote`, or to whom the socket is connected.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the send queue is full; too long; no route; what ICMP said about an earlier datagram.
+    pub fn udp_send_to(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        bytes: &[u8],
+        remote: Option<SocketAddr>,
+    ) -> Result<usize, Error> {
+        let entry = self.udp(id)?;
+        let to = remote.or(entry.socket.remote());
+        if let Some(to) = to {
+            let path = self.udp_path(id, to)?;
+            let entry = self.udp_mut(id)?;
+            entry.path = Some((to, path));
+            let (broadcast, dont_fragment) =
+                (entry.socket.options().broadcast, entry.socket.options().dont_fragment);
+            let ip = to.ip().to_canonical();
+            if !broadcast && self.is_broadcast(ip) {
+                return Err(crate::udp::Error::BroadcastDenied(ip).into());
+            }
+            let limit = path.mtu.saturating_sub(super::ip_header_len(ip) + wire::udp::HEADER_LEN);
+            if dont_fragment && bytes.len() > limit {
+                return Err(crate::udp::Error::MessageTooLong { length: bytes.len(), limit }.into());
+            }
+        }
+        self.udp_mut(id)?.socket.send_to(remote, bytes)?;
+        self.settle(now, id);
+        Ok(bytes.len())
+    }
+
+    /// Takes the next datagram; what does not fit into `buf` is lost, as the answer tells.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none waits; what ICMP said about an earlier datagram.
+    pub fn udp_recv_from(&mut self, id: SocketId, buf: &mut [u8]) -> Result<Received, Error> {
+        Ok(self.udp_mut(id)?.socket.recv_from(buf)?)
+    }
+
+    /// As `udp_recv_from`, but the datagram stays.
+    ///
+    /// # Errors
+    /// As `udp_recv_from`.
+    pub fn udp_peek_from(&mut self, id: SocketId, buf: &mut [u8]) -> Result<Received, Error> {
+        Ok(self.udp_mut(id)?.socket.peek_from(buf)?)
+    }
+
+    /// The options of a datagram socket.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn udp_options(&self, id: SocketId) -> Result<Options, Error> {
+        self.udp(id).map(|entry| *entry.socket.options())
+    }
+
+    /// Changes the options. `reuse_address` and `only_v6` count only when binding.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn udp_set_options(&mut self, id: SocketId, options: Options) -> Result<(), Error> {
+        let entry = self.udp_mut(id)?;
+        *entry.socket.options_mut() = options;
+        entry.path = None;
+        Ok(())
+    }
+
+    /// What a datagram socket counted.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn udp_counters(&self, id: SocketId) -> Result<Counters, Error> {
+        self.udp(id).map(|entry| entry.socket.counters())
+    }
+
+    /// Joins a multicast group on an interface.
+    ///
+    /// # Errors
+    /// Not a group, joined already, too many, no such interface.
+    pub fn udp_join(&mut self, now: Instant, id: SocketId, group: Membership) -> Result<(), Error> {
+        self.port_mut(group.interface)?;
+        self.udp_mut(id)?.socket.join(group)?;
+        let joined = self.port_mut(group.interface)?.interface.join_group(now, group.group);
+        if joined.is_err() {
+            self.udp_mut(id)?.socket.leave(group)?;
+            return Err(Error::LimitReached { what: "groups of the interface", limit: 0 });
+        }
+        Ok(())
+    }
+
+    /// Leaves a multicast group.
+    ///
+    /// # Errors
+    /// Not a member.
+    pub fn udp_leave(&mut self, now: Instant, id: SocketId, group: Membership) -> Result<(), Error> {
+        self.udp_mut(id)?.socket.leave(group)?;
+        // It is not a member only if it never became one.
+        let _ = self.port_mut(group.interface)?.interface.leave_group(now, group.group);
+        Ok(())
+    }
+
+    /// A datagram arrived.
+    pub(super) fn handle_udp(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet<'_>,
+        to: To,
+        checksum: Checksum,
+    ) {
+        let parsed = wire::udp::Header::parse(packet.payload, packet.src, packet.dst, checksum);
+        let (header, payload) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.stats.udp.in_errors += 1;
+                self.stats.udp.in_csum_errors += u64::from(error.is_checksum());
+                return;
+            }
+        };
+        let tuple = Tuple {
+            local: Endpoint::on(packet.dst, header.dst_port, interface),
+            remote: Endpoint::on(packet.src, header.src_port, interface),
+        };
+        let arrival = Arrival {
+            from: tuple.remote.into(),
+            to: packet.dst,
+            interface,
+            ttl: packet.hop_limit,
+            tos: packet.dscp << 2 | packet.ecn,
+        };
+        if to != To::Us {
+            // RFC 1122 section 4.1.3.3: each socket that asked for it gets a copy; nobody is told if there is none.
+            let all: arrayvec::ArrayVec<SocketId, 64> =
+                self.udp_demux.all_bound(&tuple.local).take(64).collect();
+            for id in all {
+                self.deliver_udp(id, arrival, payload);
+            }
+            return;
+        }
+        match self.udp_demux.connected(&tuple).or_else(|| self.udp_demux.bound(&tuple.local)) {
+            Some(id) if self.udp(id).is_ok_and(|entry| entry.socket.accepts(&arrival)) => {
+                self.deliver_udp(id, arrival, payload);
+            }
+            _ => {
+                self.stats.udp.no_ports += 1;
+                self.answer_error(now, interface, Problem::PortUnreachable, packet.bytes, false);
+            }
+        }
+    }
+
+    fn deliver_udp(&mut self, id: SocketId, arrival: Arrival, payload: &[u8]) {
+        let Ok(entry) = self.udp_mut(id) else { return };
+        if !entry.socket.accepts(&arrival) {
+            return;
+        }
+        if entry.socket.deliver(arrival, payload) {
+            self.stats.udp.in_datagrams += 1;
+            self.announce(id);
+        } else {
+            self.stats.udp.rcvbuf_errors += 1;
+        }
+    }
+
+    /// Where the next datagram of a socket goes; datagrams that cannot go anywhere are dropped and told.
+    pub(super) fn route_datagram(&mut self, now: Instant, id: SocketId) -> Option<(Path, Meta, u16)> {
+        loop {
+            let entry = self.udp(id).ok()?;
+            let departure = entry.socket.next_departure()?;
+            match self.udp_path(id, departure.to) {
+                Ok(path) => {
+                    let defaults = self.ip_defaults();
+                    let entry = self.udp_mut(id).ok()?;
+                    entry.path = Some((departure.to, path));
+                    let datagram = entry.socket.next_datagram()?;
+                    let destination = departure.to.ip().to_canonical();
+                    let source = departure.source.filter(|ip| ip.is_ipv4() == destination.is_ipv4());
+                    let mut meta = Meta::new(source.unwrap_or(path.source), destination, Protocol::UDP);
+                    meta.hop_limit = datagram.ttl.unwrap_or(defaults.hop_limit);
+                    (meta.dscp, meta.ecn) = (datagram.tos >> 2, datagram.tos & 3);
+                    meta.dont_fragment = datagram.dont_fragment;
+                    return Some((path, meta, datagram.source_port));
+                }
+                Err(_) => {
+                    self.stats.ip.out_no_routes += 1;
+                    self.stats.udp.out_errors += 1;
+                    let entry = self.udp_mut(id).ok()?;
+                    entry.socket.handle_sent();
+                    entry.socket.handle_error(departure.to, crate::udp::Error::NetworkUnreachable);
+                    self.announce(id);
+                    self.settle(now, id);
+                }
+            }
+        }
+    }
+
+    /// The path of a datagram: the cached one if it still holds.
+    fn udp_path(&self, id: SocketId, to: SocketAddr) -> Result<Path, Error> {
+        let entry = self.udp(id)?;
+        if let Some((cached, path)) = entry.path
+            && cached == to
+            && path.generation == self.path_generation()
+        {
+            return Ok(path);
+        }
+        let remote = Endpoint::from(to);
+        let local = Endpoint::from(entry.socket.local());
+        let source = local.specified().filter(|ip| !ip.is_multicast());
+        let asked = entry.socket.options().multicast_interface.filter(|_| remote.ip.is_multicast());
+        self.path_on(asked.or(local.interface()), source, &remote)
+    }
+
+    /// The interface whose queue a datagram socket stands in.
+    pub(super) fn udp_interface(&self, id: SocketId) -> Option<InterfaceId> {
+        let entry = self.udp(id).ok()?;
+        let departure = entry.socket.next_departure()?;
+        // Without a path it is dropped, and told, from any queue.
+        Some(self.udp_path(id, departure.to).map_or(LOOPBACK, |path| path.interface))
+    }
+
+    pub(super) fn udp_local(&self, id: SocketId) -> Result<SocketAddr, Error> {
+        let entry = self.udp(id)?;
+        Ok(entry.connected.map_or(entry.socket.local(), |pair| pair.local.into()))
+    }
+
+    pub(super) fn udp_peer(&self, id: SocketId) -> Result<SocketAddr, Error> {
+        self.udp(id)?.socket.remote().ok_or(Error::NotConnected)
+    }
+
+    pub(super) fn close_udp(&mut self, now: Instant, id: SocketId) {
+        let Ok(entry) = self.udp(id) else { return };
+        let port = entry.socket.local().port();
+        let (pair, groups) = (entry.connected, entry.socket.memberships().to_vec());
+        // What is queued is sent first: closing a datagram socket loses nothing that was accepted.
+        if entry.socket.waiting() > 0 {
+            self.flush_datagrams(now, id);
+        }
+        for group in groups {
+            let _ = self.udp_leave(now, id, group);
+        }
+        if let Some(pair) = pair {
+            self.udp_demux.disconnect(&pair, id);
+        }
+        self.udp_demux.unbind(port, id);
+        self.remove_socket(id);
+    }
+
+    /// Moves what a socket has queued to the queues of its interfaces.
+    fn flush_datagrams(&mut self, now: Instant, id: SocketId) {
+        while let Some((path, meta, source_port)) = self.route_datagram(now, id) {
+            let mut bytes = self.pool.take();
+            let Ok(entry) = self.udp_mut(id) else { return };
+            let Some(datagram) = entry.socket.next_datagram() else { return };
+            let header = wire::udp::Header { src_port: source_port, dst_port: datagram.departure.to.port() };
+            if emit_datagram(&header, &meta, datagram.payload, &mut bytes) {
+                entry.socket.handle_sent();
+                self.stats.udp.out_datagrams += 1;
+                self.push_datagram(path, meta, bytes, None);
+            } else {
+                entry.socket.handle_sent();
+            }
+        }
+    }
+
+    pub(super) fn is_broadcast(&self, ip: IpAddr) -> bool {
+        matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
+            || self.ports.iter().any(|port| port.interface.is_broadcast(ip))
+    }
+
+    pub(super) fn udp(&self, id: SocketId) -> Result<&UdpEntry, Error> {
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Udp(udp)) => Ok(udp),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+
+    pub(super) fn udp_mut(&mut self, id: SocketId) -> Result<&mut UdpEntry, Error> {
+        match self.sockets.get_mut(id).map(|s| &mut s.kind) {
+            Some(Kind::Udp(udp)) => Ok(udp),
+            _ => Err(Error::NoSuchSocket),
+        }
+    }
+}
+
+/// Appends UDP header and payload to `out`; false if it cannot be a datagram.
+pub(super) fn emit_datagram(
+    header: &wire::udp::Header,
+    meta: &Meta,
+    payload: [&[u8]; 2],
+    out: &mut Vec<u8>,
+) -> bool {
+    out.resize(wire::udp::HEADER_LEN, 0);
+    let written = header.write(out, meta.source, meta.destination, payload);
+    out.extend_from_slice(payload[0]);
+    out.extend_from_slice(payload[1]);
+    written.is_ok()
+}

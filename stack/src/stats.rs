@@ -1,0 +1,177 @@
+//! What the stack counts, under the names of `/proc/net/snmp` and `netstat` where they have one.
+
+use core::fmt;
+
+use crate::ip::fragment::FragmentStats;
+use crate::ip::icmp::IcmpStats;
+use crate::ip::icmp_error::IcmpErrorStats;
+use crate::ip::input::InputStats;
+use crate::ip::pmtu::PmtuStats;
+use crate::ip::reassembly::ReassemblyStats;
+use crate::why::Reason;
+use crate::wire::tcp::Flags;
+
+/// All counters of a stack at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// IPv4 packets received.
+    pub in_v4: InputStats,
+    /// IPv6 packets received.
+    pub in_v6: InputStats,
+    /// Both versions of IP: what was sent.
+    pub ip: IpStats,
+    /// ICMP messages over IPv4.
+    pub icmp_v4: IcmpStats,
+    /// ICMP messages over IPv6.
+    pub icmp_v6: IcmpStats,
+    /// ICMP errors about packets that no socket of ours can have sent.
+    pub icmp_unmatched: u64,
+    /// TCP.
+    pub tcp: TcpStats,
+    /// UDP.
+    pub udp: UdpStats,
+    /// Raw sockets.
+    pub raw: RawStats,
+    /// Reassembly of IPv4.
+    pub reassembly_v4: ReassemblyStats,
+    /// Reassembly of IPv6.
+    pub reassembly_v6: ReassemblyStats,
+    /// Fragmentation.
+    pub fragments: FragmentStats,
+    /// Path MTUs learned.
+    pub path_mtu: PmtuStats,
+    /// ICMP errors sent and held back, over IPv4.
+    pub icmp_errors_v4: IcmpErrorStats,
+    /// ICMP errors sent and held back, over IPv6.
+    pub icmp_errors_v6: IcmpErrorStats,
+    /// Frames sent, by the reason why.
+    pub sent: Sent,
+}
+
+/// Counters of IP that are the stack's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct IpStats {
+    /// Frames that the link layer dropped: not for us, or malformed. Each interface says why.
+    pub in_link_drops: u64,
+    /// Packets that transports wanted to send.
+    pub out_requests: u64,
+    /// Bytes of frames sent.
+    pub out_octets: u64,
+    /// Packets dropped for want of room in a queue.
+    pub out_discards: u64,
+    /// Packets for which there is no route.
+    pub out_no_routes: u64,
+    /// Packets dropped because their neighbour did not answer.
+    pub out_neighbor_failures: u64,
+}
+
+/// Counters of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TcpStats {
+    /// Connections begun by us.
+    pub active_opens: u64,
+    /// Connections accepted.
+    pub passive_opens: u64,
+    /// Segments received; a merged frame counts as what it was.
+    pub in_segs: u64,
+    /// Segments sent, without repeats.
+    pub out_segs: u64,
+    /// Segments sent again.
+    pub retrans_segs: u64,
+    /// Malformed segments.
+    pub in_errs: u64,
+    /// Those with a wrong checksum.
+    pub in_csum_errors: u64,
+    /// RSTs sent.
+    pub out_rsts: u64,
+    /// Connections forgotten in TIME-WAIT before their time, for want of room.
+    pub time_wait_overflows: u64,
+    /// Connections refused because there are too many sockets.
+    pub socket_limit_drops: u64,
+    /// Handshakes that listeners dropped or cut short, see each listener's own counters.
+    pub listen_drops: u64,
+}
+
+impl TcpStats {
+    /// Counts a segment that leaves.
+    pub(crate) fn count_out(&mut self, flags: Flags, reason: Reason, segments: u64) {
+        match reason {
+            Reason::SynRetransmit
+            | Reason::SynAckRetransmit
+            | Reason::FastRetransmit
+            | Reason::RecoveryRetransmit
+            | Reason::Rto
+            | Reason::RtoRecovery => self.retrans_segs += segments,
+            _ => self.out_segs += segments,
+        }
+        self.out_rsts += u64::from(flags.contains(Flags::RST));
+    }
+}
+
+/// Counters of UDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct UdpStats {
+    /// Datagrams given to sockets.
+    pub in_datagrams: u64,
+    /// Datagrams to ports where nobody listens.
+    pub no_ports: u64,
+    /// Malformed datagrams.
+    pub in_errors: u64,
+    /// Those with a wrong checksum.
+    pub in_csum_errors: u64,
+    /// Datagrams dropped because a socket's queue was full.
+    pub rcvbuf_errors: u64,
+    /// Datagrams sent.
+    pub out_datagrams: u64,
+    /// Datagrams that could not be sent: no route, or too long.
+    pub out_errors: u64,
+}
+
+/// Counters of raw sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RawStats {
+    /// Packets given to sockets.
+    pub in_packets: u64,
+    /// Packets dropped because a socket's queue was full.
+    pub rcvbuf_errors: u64,
+    /// Packets sent.
+    pub out_packets: u64,
+}
+
+/// Frames sent, by the reason why.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sent([u64; Reason::ALL.len()]);
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self([0; Reason::ALL.len()])
+    }
+}
+
+impl Sent {
+    /// How many were sent for `reason`.
+    pub fn by(&self, reason: Reason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// How many were sent at all.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The reasons that occurred, with how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.iter().map(|&reason| (reason, self.by(reason))).filter(|&(_, n)| n > 0)
+    }
+
+    pub(crate) fn count(&mut self, reason: Reason) {
+        self.0[reason as usize] += 1;
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(reason, n)| (reason.word(), n))).finish()
+    }
+}
