@@ -1,13 +1,13 @@
 //! Our addresses on one interface: what state each is in, how it gets there, and which one speaks.
 //!
 //! ```text
-//!   add --> Tentative --probes unanswered--> Preferred --preferred lifetime over--> Deprecated --valid over--> gone
+//!   add --> Tentative --probes unanswered--> Preferred --preferred time over--> Deprecated --valid over--> gone
 //!              |                                ^ (at once, if addresses are not probed)
 //!              '--somebody has it--> Duplicated: never used, until it is removed
 //! ```
 //!
-//! IPv6 is probed once, after a random delay (RFC 4862 section 5.4); IPv4 three times (RFC 5227 section 2.1), then
-//! announced twice (section 2.3) and defended (section 2.4).
+//! IPv6 is probed once, after a random delay (RFC 4862 section 5.4); IPv4 three times (RFC 5227 section
+//! 2.1), then announced twice (section 2.3) and defended (section 2.4).
 
 use core::net::IpAddr;
 
@@ -164,7 +164,8 @@ impl Addresses {
         let usable = self.list.iter().filter(|ours| ours.is_usable() && ours.ip.is_ipv4() == dst.is_ipv4());
         let (wanted, best) = (scope(dst), usable.map(|ours| (ours, scope(ours.ip))));
         best.max_by_key(|(ours, own)| {
-            // Rule 2: a scope that reaches the destination, and of those the smallest; if none does, the largest.
+            // Rule 2: a scope that reaches the destination, and of those the smallest; if none does, the
+            // largest.
             let (reaches, nearness) = if *own >= wanted { (true, u8::MAX - own) } else { (false, *own) };
             let preferred = ours.state == AddressState::Preferred;
             let common = common_prefix(ours.ip, dst).min(u32::from(ours.prefix_len));
@@ -185,7 +186,8 @@ impl Addresses {
     /// Probes that are due, the end of probing, announcements, and lifetimes.
     pub(crate) fn handle_timeout(&mut self, now: Instant, rng: &mut Rng, events: &mut Events) {
         for (address, work) in self.list.iter_mut().zip(&mut self.work) {
-            // A step may be over at once, so this ends: each round consumes a deadline or moves it into the future.
+            // A step may be over at once, so this ends: each round consumes a deadline or moves it into the
+            // future.
             while work.due.is_some_and(|due| due <= now) {
                 step(address, work, now, rng, events);
             }
@@ -222,8 +224,8 @@ impl Addresses {
                 *work = Work { step: Step::Idle, due: None, say: None, conflict: Some(now) };
                 events.push(Event::AddressConflict { ip, mac, lost: true });
             }
-            // RFC 5227 2.4 (c): keep it, and defend it at most once per interval. Note: an address here is configured,
-            // so there is nothing better to change to.
+            // RFC 5227 2.4 (c): keep it, and defend it at most once per interval. Note: an address here is
+            // configured, so there is nothing better to change to.
             AddressState::Preferred | AddressState::Deprecated => {
                 if work.conflict.is_some_and(|last| now.since(last) < times::DEFEND_INTERVAL) {
                     return false;

@@ -15,10 +15,11 @@ pub struct InterfaceConfig {
     /// Whether an IPv6 link-local address is made from `mac` (RFC 4862 section 5.3).
     pub link_local: bool,
     /// Whether a new address is used only after nobody answered to it: duplicate address detection for IPv6
-    /// (RFC 4862 section 5.4, 1 to 2 seconds), probes for IPv4 (RFC 5227 section 2.1, 4 to 7 seconds). If not,
-    /// it is used at once; conflicts are noticed and reported all the same.
+    /// (RFC 4862 section 5.4, 1 to 2 seconds), probes for IPv4 (RFC 5227 section 2.1, 4 to 7 seconds). If
+    /// not, it is used at once; conflicts are noticed and reported all the same.
     pub dad: bool,
-    /// Whether routers are asked for and what they advertise is believed (RFC 4861 section 6.3, RFC 4862 section 5.5).
+    /// Whether routers are asked for and what they advertise is believed (RFC 4861 section 6.3, RFC 4862
+    /// section 5.5).
     pub accept_router_advertisements: bool,
     /// Largest IP packet in bytes, where that is to be less than what the device takes.
     pub mtu: Option<usize>,

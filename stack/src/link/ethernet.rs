@@ -30,7 +30,8 @@ pub enum DropReason {
     UnknownType,
     /// A broken ARP packet, or one whose sender cannot be.
     BadArp,
-    /// A neighbour discovery message that RFC 4861 tells to discard: it came from beyond the link, or is malformed.
+    /// A neighbour discovery message that RFC 4861 tells to discard: it came from beyond the link, or is
+    /// malformed.
     BadNdp,
     /// A group management message that came from beyond the link, or is malformed.
     BadGroup,

@@ -1,7 +1,8 @@
-//! The multicast groups we listen to, and when that is reported (RFC 3376, RFC 3810; RFC 2236, RFC 2710 for older
-//! queriers).
+//! The multicast groups we listen to, and when that is reported (RFC 3376, RFC 3810; RFC 2236, RFC 2710 for
+//! older queriers).
 //!
-//! One machine for both families, in the any-source mode alone: a member's filter is always "exclude nothing".
+//! One machine for both families, in the any-source mode alone: a member's filter is always "exclude
+//! nothing".
 //!
 //! ```text
 //!   join   --> change report at once, again within a second     leave --> the same, then forgotten
@@ -223,8 +224,9 @@ impl Groups {
         self.refresh();
     }
 
-    /// Listens to `group`, once more if it does already. With `spread`, the first report waits a random time of up to
-    /// a second, as RFC 4862 section 5.4.2 wants it for an address that is about to be probed.
+    /// Listens to `group`, once more if it does already. With `spread`, the first report waits a random
+    /// time of up to a second, as RFC 4862 section 5.4.2 wants it for an address that is about to be
+    /// probed.
     ///
     /// # Errors
     /// Not a group, or there are too many.
@@ -374,8 +376,8 @@ fn is_all_hosts(group: IpAddr) -> bool {
     }
 }
 
-/// Whether membership of `group` is anyone's business: not of "all hosts" (RFC 3376 section 6), nor of groups that do
-/// not leave the host (RFC 3810 section 6).
+/// Whether membership of `group` is anyone's business: not of "all hosts" (RFC 3376 section 6), nor of
+/// groups that do not leave the host (RFC 3810 section 6).
 fn is_reported(group: IpAddr) -> bool {
     let stays_inside = matches!(group, IpAddr::V6(group) if group.octets()[1] & 0x0f <= 1);
     !is_all_hosts(group) && !stays_inside

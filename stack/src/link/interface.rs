@@ -169,7 +169,8 @@ impl Interface {
         self.tables.addresses.owns(ip)
     }
 
-    /// Whether packets to `dst` are for us: to an address of ours, to everyone on the link, or to a group of ours.
+    /// Whether packets to `dst` are for us: to an address of ours, to everyone on the link, or to a group
+    /// of ours.
     pub fn accepts(&self, dst: IpAddr) -> Option<Cast> {
         if dst.is_multicast() {
             return self.tables.groups(dst).contains(dst).then_some(Cast::Multicast);
@@ -190,7 +191,8 @@ impl Interface {
         self.tables.addresses.on_link(ip)
     }
 
-    /// The address to speak from to `dst` (RFC 6724 section 5, rules 1, 2, 3 and 8); `None` without one of its family.
+    /// The address to speak from to `dst` (RFC 6724 section 5, rules 1, 2, 3 and 8); `None` without one of
+    /// its family.
     pub fn source_for(&self, dst: IpAddr) -> Option<IpAddr> {
         self.tables.addresses.source_for(dst)
     }
@@ -487,7 +489,8 @@ impl Interface {
             }
             (IpAddr::V6(target), IpAddr::V6(source)) => {
                 let message = ndp::Message::NeighborSolicitation { target, source_link: Some(ours) };
-                // RFC 4861 7.2.2 and 7.3.3: to the group of those that may have it, or to the one that had it.
+                // RFC 4861 7.2.2 and 7.3.3: to the group of those that may have it, or to the one that had
+                // it.
                 let dst = if ask.mac.is_some() { target } else { solicited_node(target) };
                 emit::ndp(ours, ask.mac, source, dst, message, out);
             }

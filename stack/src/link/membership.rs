@@ -11,7 +11,8 @@ use crate::time::Instant;
 use crate::why::{Reason, Why};
 use crate::wire::{igmp, ipv6, mld};
 
-/// Both travel with a hop limit of 1 (RFC 3376 section 4, RFC 3810 section 5): what comes from further away is forged.
+/// Both travel with a hop limit of 1 (RFC 3376 section 4, RFC 3810 section 5): what comes from further away
+/// is forged.
 const HOP_LIMIT: u8 = 1;
 
 pub(crate) fn handle_igmp(

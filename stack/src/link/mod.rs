@@ -1,10 +1,11 @@
-//! The link: frames, neighbours, our own addresses and groups on it, and the interface that holds them together.
+//! The link: frames, neighbours, our own addresses and groups on it, and the interface that holds them
+//! together.
 //!
 //! ```text
 //!   RxFrame --> ethernet (is it for us?) --> ARP: consumed     IP: lent to the stack
 //!                                             |                 |  NDP, MLD, IGMP come back
 //!                                             v                 v
-//!   neighbor (who is where)    address (what is ours)    ndp (routers, prefixes)    group (what we listen to)
+//!   neighbor (who is where)   address (what is ours)   ndp (routers, prefixes)   group (what we listen to)
 //!                    \___________________ poll_control: one frame at a time ___________________/
 //! ```
 //!

@@ -249,7 +249,8 @@ impl Discovery {
         tables.events.push(Event::RouterRemoved { router: ip });
     }
 
-    /// Note: times are taken within bounds, so that an advertisement makes us neither ask without pause nor wait for ever.
+    /// Note: times are taken within bounds, so that an advertisement makes us neither ask without pause nor
+    /// wait for ever.
     fn set_parameters(&mut self, router: &RouterAdvertisement<'_>, tables: &mut Tables) {
         if router.hop_limit != 0 {
             self.hop_limit = Some(router.hop_limit);
@@ -314,7 +315,8 @@ impl Discovery {
         if info.valid_lifetime == 0 {
             return;
         }
-        // RFC 5942 section 4: the address says nothing about what is on the link, so its own prefix is a host's.
+        // RFC 5942 section 4: the address says nothing about what is on the link, so its own prefix is a
+        // host's.
         let address = Address { preferred_until, valid_until, ..Address::new(ip, 128, Origin::Autoconf) };
         if made >= MAX_AUTOCONF || tables.add(now, address).is_err() {
             self.refused += 1;

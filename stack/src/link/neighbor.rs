@@ -10,13 +10,13 @@
 //!       '--- hold time -- Failed  '----------- Probe <------------------------------------'
 //! ```
 //!
-//! Reachable and Stale have no timer: that a confirmation is old is seen when the entry is used. An idle neighbour
-//! costs no wake-up.
+//! Reachable and Stale have no timer: that a confirmation is old is seen when the entry is used. An idle
+//! neighbour costs no wake-up.
 //!
 //! What may be evicted: failed entries first, then entries nobody ever used, then those unused for
-//! [`NeighborConfig::keep`]. Never a pinned one (a gateway), one in use, or one being asked for. If nothing may go, the
-//! new entry is refused. Entries without a link address have a smaller limit of their own, so that neither a scan
-//! from inside nor packets from invented senders can fill the cache.
+//! [`NeighborConfig::keep`]. Never a pinned one (a gateway), one in use, or one being asked for. If nothing
+//! may go, the new entry is refused. Entries without a link address have a smaller limit of their own, so
+//! that neither a scan from inside nor packets from invented senders can fill the cache.
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -224,7 +224,8 @@ impl Cache {
         self.learned(now, ip, state, events);
     }
 
-    /// The sender of a question, or of anything else that names its link address: RFC 4861 section 7.2.3, RFC 826.
+    /// The sender of a question, or of anything else that names its link address: RFC 4861 section 7.2.3,
+    /// RFC 826.
     pub(crate) fn handle_sender(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, events: &mut Events) {
         match self.entries.get(&ip) {
             Some(entry) if entry.state.mac() == Some(mac) => {}
@@ -379,7 +380,8 @@ impl Cache {
             State::Probe { mac, asked } if asked < self.config.unicast_asks => {
                 self.ask(now, ip, State::Probe { mac, asked: asked + 1 });
             }
-            // RFC 4861 7.3.3: the address is wrong. Who still sends asks anew, for the neighbour may have moved.
+            // RFC 4861 7.3.3: the address is wrong. Who still sends asks anew, for the neighbour may have
+            // moved.
             State::Probe { .. } if entry.used.is_some_and(|used| now.since(used) <= probing) => {
                 self.ask(now, ip, State::Incomplete { asked: 1 });
             }

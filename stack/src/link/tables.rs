@@ -61,8 +61,8 @@ impl Tables {
     pub(crate) fn add(&mut self, now: Instant, address: Address) -> Result<(), AddressError> {
         self.addresses.add(now, address, self.probe, &mut self.rng, &mut self.events)?;
         if let IpAddr::V6(ip) = address.ip {
-            // RFC 4861 7.2.1: without its solicited-node group nobody finds the address. A refusal is counted; the
-            // address still works for those who know us.
+            // RFC 4861 7.2.1: without its solicited-node group nobody finds the address. A refusal is
+            // counted; the address still works for those who know us.
             let _ = self.groups_v6.join(now, IpAddr::V6(solicited_node(ip)), self.probe, &mut self.rng);
         }
         Ok(())
