@@ -1,3 +1,58 @@
-//! The command line of ustack.
+//! The command line of ustack: one binary, one file for each subcommand.
 
-fn main() {}
+mod common;
+mod completions;
+mod decode;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::common::failure::Outcome;
+
+const ABOUT: &str = "A TCP/UDP/IP stack in user space that explains itself";
+
+const AFTER_HELP: &str = "\
+Data goes to stdout, everything else to stderr. Exit status: 0 done; 1 it did not work out (no answer, refused, \
+broken input); 2 the command line makes no sense; 3 a privilege or a device is missing: `ustack doctor` tells \
+what to type to get it.";
+
+/// Everything that can be typed.
+#[derive(Debug, Parser)]
+#[command(name = "ustack", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Decode(args) => decode::run(&args),
+            Self::Completions(args) => completions::run(&args, Cli::command()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    // Clap prints its own errors, and ends with 2.
+    let cli = Cli::parse();
+    cli.command.run().unwrap_or_else(|failure| failure.report())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
