@@ -9,6 +9,7 @@ pub mod pattern;
 pub mod peer;
 pub mod process;
 pub mod scratch;
+pub mod smol;
 pub mod source;
 pub mod tshark;
 pub mod wait;
