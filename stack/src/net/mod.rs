@@ -7,6 +7,7 @@
 mod clock;
 mod raw;
 mod shared;
+mod simulation;
 mod sleep;
 mod socket;
 mod tcp;
@@ -23,6 +24,7 @@ use self::clock::Clock;
 pub use self::raw::RawSocket;
 pub use self::shared::DeviceErrors;
 use self::shared::Shared;
+pub use self::simulation::{Host, Simulation, Spawner};
 pub use self::sleep::Sleep;
 use self::socket::Socket;
 pub use self::tcp::{TcpListener, TcpStream};

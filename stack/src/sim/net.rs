@@ -135,6 +135,11 @@ impl<N: Node> Net<N> {
         }
     }
 
+    /// Whether it is a node, and not a switch.
+    pub fn is_node(&self, id: NodeId) -> bool {
+        matches!(self.stations[id.0].kind, Kind::Node(_))
+    }
+
     /// A node, to give it commands. What it then wants to send leaves with the next step.
     ///
     /// # Panics
