@@ -387,14 +387,14 @@ impl Input<'_> {
             }
             Signal::None => {}
         }
-        if acked.newly > 0 && signal == Signal::None {
+        if (acked.newly > 0 || ack.progress) && signal == Signal::None {
             let cwnd = open.congestion.cwnd();
             let slow_start = cwnd < open.congestion.ssthresh();
             let limited = una_before.before(open.sender.cwnd_limited_to)
                 || (slow_start && 2 * u64::from(flight) > cwnd);
             open.congestion.on_ack(&AckSample {
                 now: self.now,
-                newly_acked: u64::from(acked.newly),
+                newly_acked: u64::from(open.sender.snd_una - una_before),
                 flight: u64::from(flight),
                 rtt: open.rtt.latest(),
                 srtt: open.rtt.srtt(),

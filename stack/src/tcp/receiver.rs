@@ -167,7 +167,7 @@ impl Receiver {
         if self.fin {
             return false;
         }
-        let (window, free, limit) = (self.window() as usize, rx.free(), rx.limit());
+        let (window, free, limit) = (self.window() as usize, self.room(rx), rx.limit());
         let growth = free.saturating_sub(window);
         let segments = 2 * usize::from(self.mss);
         growth >= limit / 2
@@ -177,14 +177,19 @@ impl Receiver {
 
     /// The window field of the next segment. The right edge stays where it is until it can move by a useful amount.
     pub(crate) fn offer_window(&mut self, rx: &Ring) -> u16 {
-        let (window, free, limit) = (self.window() as usize, rx.free(), rx.limit());
+        let (window, free, limit) = (self.window() as usize, self.room(rx), rx.limit());
         let target = if self.may_grow(window, free, limit) { free } else { window };
-        // RFC 7323 section 2.4: rounding down must not take back what was offered.
-        let floor = target >> self.wscale;
-        let units = if floor << self.wscale < window { window.div_ceil(1 << self.wscale) } else { floor };
+        // RFC 7323 section 2.4: rounding down must not take back what was offered, if rounding up is not too much.
+        let (down, up) = (target >> self.wscale, window.div_ceil(1 << self.wscale));
+        let units = if down < up && up << self.wscale <= free { up } else { down };
         let units = u16::try_from(units).unwrap_or(u16::MAX);
         self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + (u32::from(units) << self.wscale));
         units
+    }
+
+    /// What could be offered: the free part of the buffer, as far as the window field reaches.
+    fn room(&self, rx: &Ring) -> usize {
+        rx.free().min(usize::from(u16::MAX) << self.wscale)
     }
 
     /// RFC 9293 section 3.8.6.2.2: the edge moves by a segment or half of the buffer, or not at all.

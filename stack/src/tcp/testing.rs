@@ -30,10 +30,6 @@ impl Packet {
     pub(super) fn segment(&self) -> Segment<'_> {
         Segment::new(self.header, &self.payload)
     }
-
-    pub(super) fn has(&self, flags: Flags) -> bool {
-        self.header.flags.contains(flags)
-    }
 }
 
 /// The next packet of a connection.
@@ -81,6 +77,9 @@ impl End {
     }
 }
 
+/// Whether the how manieth packet of an end is lost.
+pub(super) type DropRule = Box<dyn FnMut(End, usize, &Packet) -> bool>;
+
 /// A client, a listener and what came of it, with a pipe between them in virtual time.
 pub(super) struct Net {
     pub(super) now: Instant,
@@ -89,8 +88,8 @@ pub(super) struct Net {
     pub(super) listener: Listener<u8, ()>,
     pub(super) pipe: Pipe,
     pub(super) limits: Limits,
-    /// Drops a packet if it says so: which end sent it, the how manieth of that end, and the packet.
-    pub(super) drop: Box<dyn FnMut(End, usize, &Packet) -> bool>,
+    /// Which packets are lost besides those that chance takes.
+    pub(super) drop: DropRule,
     /// All that was sent, with its time and whether it was lost.
     pub(super) log: Vec<(Instant, End, Packet, bool)>,
     wire: BTreeMap<(Instant, u64), (End, Packet)>,
@@ -254,9 +253,9 @@ impl Net {
         self.now = end;
     }
 
-    /// Runs until `done`, ten minutes at most.
+    /// Runs until `done`, two hours at most.
     pub(super) fn run_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let end = self.now + 600.secs();
+        let end = self.now + 7200.secs();
         while !done(self) {
             assert!(self.step(end), "nothing happens any more at {}\n{}", self.now, self.trace());
         }
@@ -322,4 +321,246 @@ pub(super) fn line(at: Instant, from: End, packet: &Packet, lost: bool) -> Strin
 /// Bytes that tell where in the stream they belong.
 pub(super) fn pattern(len: usize, salt: u32) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(salt) >> 13) as u8).collect()
+}
+
+/// One end against a written trace.
+///
+/// ```text
+///   < SA seq=0 ack=1 win=5000 mss=1000     a segment arrives
+///   > A seq=1 ack=1                        this is what the connection sends now; what is not named does not matter
+///   +200ms                                 time passes, and nothing is sent before its end
+///   = ESTABLISHED                          the state
+/// ```
+///
+/// Sequence numbers count from each side's SYN. Before a segment arrives, before time passes,
+/// and at the end of a script nothing more is to be sent.
+pub(super) struct One {
+    pub(super) now: Instant,
+    pub(super) c: Connection,
+    pub(super) limits: Limits,
+}
+
+/// Our first number in traces, and the peer's.
+pub(super) const ISS: u32 = 4_294_966_000;
+pub(super) const IRS: u32 = 4_294_967_000;
+
+/// Settings of traces: no options but MSS and SACK, so that windows and sizes are round.
+pub(super) fn bare() -> Settings {
+    Settings {
+        timestamps: false,
+        window_scaling: false,
+        congestion: congestion::Algorithm::NewReno,
+        recv_buffer: 10_000,
+        nodelay: true,
+        ..Settings::default()
+    }
+}
+
+impl One {
+    /// In SYN-SENT, the SYN not yet sent. Full segments hold 1000 bytes.
+    pub(super) fn connect(settings: Settings) -> Self {
+        let now = crate::time::at(1.secs());
+        let start = Start { max_segment: 1020, ..start(ISS) };
+        let c = Connection::connect(now, CLIENT, start, settings);
+        Self { now, c, limits: Limits::plain(1020) }
+    }
+
+    /// In ESTABLISHED; the round trip took 100 ms, and the peer offers 20,000 bytes.
+    pub(super) fn established(settings: Settings) -> Self {
+        let mut one = Self::connect(settings);
+        one.play("> S seq=0 \n +100ms \n < SA seq=0 ack=1 win=20000 mss=1000 sackok \n > A seq=1 ack=1");
+        one.events();
+        one
+    }
+
+    /// The events so far.
+    pub(super) fn events(&mut self) -> Vec<Event> {
+        core::iter::from_fn(|| self.c.poll_event()).collect()
+    }
+
+    pub(super) fn send(&mut self, len: usize) {
+        assert_eq!(self.c.send(self.now, &pattern(len, 0)), Ok(len));
+    }
+
+    pub(super) fn recv(&mut self, len: usize) {
+        assert_eq!(self.c.recv(self.now, &mut vec![0; len]), Ok(len));
+    }
+
+    /// Plays lines of a trace after which something may be left to send.
+    pub(super) fn hear(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            self.line(line).unwrap_or_else(|error| panic!("at {}, line `{line}`: {error}", self.now));
+        }
+    }
+
+    /// All that is sent now: sequence number and length.
+    pub(super) fn burst(&mut self) -> Vec<(u32, usize)> {
+        let packets = core::iter::from_fn(|| transmit(&mut self.c, self.now, &self.limits));
+        packets.map(|p| (p.header.seq.get().wrapping_sub(ISS), p.payload.len())).collect()
+    }
+
+    /// Plays a trace.
+    pub(super) fn play(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            self.line(line).unwrap_or_else(|error| panic!("at {}, line `{line}`: {error}", self.now));
+        }
+        self.silent().unwrap_or_else(|error| panic!("at {}, after the script: {error}", self.now));
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        let (kind, rest) = line.split_at(1);
+        if kind == ">" {
+            let packet = transmit(&mut self.c, self.now, &self.limits).ok_or("nothing is sent")?;
+            return Self::compare(&packet, rest)
+                .map_err(|error| format!("{error} in {}", self.show(&packet)));
+        }
+        if kind == "=" {
+            let state = self.c.state().name();
+            return if state == rest.trim() { Ok(()) } else { Err(format!("the state is {state}")) };
+        }
+        self.silent()?;
+        match kind {
+            "<" => {
+                let packet = Self::packet(rest);
+                self.c.handle_segment(self.now, &packet.segment());
+            }
+            "+" => {
+                let digits = rest.trim_end_matches(char::is_alphabetic);
+                let count: u64 = digits.parse().expect("a number");
+                let span = match &rest[digits.len()..] {
+                    "us" => count.us(),
+                    "ms" => count.ms(),
+                    "s" => count.secs(),
+                    unit => panic!("unit {unit}"),
+                };
+                self.pass(span)?;
+            }
+            _ => panic!("kind {kind}"),
+        }
+        Ok(())
+    }
+
+    fn silent(&mut self) -> Result<(), String> {
+        match transmit(&mut self.c, self.now, &self.limits) {
+            None => Ok(()),
+            Some(packet) => Err(format!("unexpectedly sent: {}", self.show(&packet))),
+        }
+    }
+
+    /// Time passes; what is due at the end of it has happened, what it makes the connection say is not yet sent.
+    fn pass(&mut self, span: Duration) -> Result<(), String> {
+        let end = self.now + span;
+        while let Some(at) = self.c.poll_timeout().filter(|&at| at <= end) {
+            self.silent()?;
+            self.now = at;
+            self.c.handle_timeout(at);
+            assert!(self.c.poll_timeout().is_none_or(|next| next > at), "a due deadline stays");
+        }
+        if self.now < end {
+            self.silent()?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn show(&self, packet: &Packet) -> String {
+        let mut shown = packet.clone();
+        shown.header.seq = SeqNum::new(shown.header.seq.get().wrapping_sub(ISS));
+        shown.header.ack = SeqNum::new(shown.header.ack.get().wrapping_sub(IRS));
+        line(self.now, End::Client, &shown, false)
+    }
+
+    /// What a line says that arrives.
+    fn packet(text: &str) -> Packet {
+        let mut header =
+            Header { src_port: CLIENT.remote, dst_port: CLIENT.local, window: 20_000, ..Header::default() };
+        header.seq = SeqNum::new(IRS);
+        let mut words = text.split_whitespace();
+        header.flags = flags(words.next().unwrap_or_default());
+        let mut payload = Vec::new();
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            let number = || value.parse::<u32>().unwrap_or_else(|_| panic!("number in {word}"));
+            match key {
+                "seq" => header.seq = SeqNum::new(IRS) + number(),
+                "ack" => header.ack = SeqNum::new(ISS) + number(),
+                "win" => header.window = number() as u16,
+                "len" => payload = pattern(number() as usize, header.seq.get()),
+                "mss" => header.options.mss = Some(number() as u16),
+                "ws" => header.options.window_scale = Some(number() as u8),
+                "sackok" => header.options.sack_permitted = true,
+                "ts" => header.options.timestamps = Some(stamps(value)),
+                "urg" => header.urgent = number() as u16,
+                "sack" => {
+                    for block in value.split(';') {
+                        let (from, to) = block.split_once('-').expect("a block");
+                        let seq = |text: &str| SeqNum::new(ISS) + text.parse::<u32>().expect("a number");
+                        header
+                            .options
+                            .sack
+                            .push(crate::wire::tcp::SackBlock { start: seq(from), end: seq(to) });
+                    }
+                }
+                _ => panic!("word {word}"),
+            }
+        }
+        Packet { header, payload, reason: crate::why::Reason::Foreign }
+    }
+
+    /// Compares what was sent with what a line names.
+    fn compare(packet: &Packet, text: &str) -> Result<(), String> {
+        let header = &packet.header;
+        let mut words = text.split_whitespace();
+        if header.flags != flags(words.next().unwrap_or_default()) {
+            return Err("other flags".into());
+        }
+        let rel = |seq: SeqNum, from: u32| seq.get().wrapping_sub(from).to_string();
+        let or_none = |option: Option<String>| option.unwrap_or_else(|| "none".into());
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, "true"));
+            let found = match key {
+                "seq" => rel(header.seq, ISS),
+                "ack" => rel(header.ack, IRS),
+                "win" => header.window.to_string(),
+                "len" => packet.payload.len().to_string(),
+                "why" => packet.reason.word().to_string(),
+                "mss" => or_none(header.options.mss.map(|mss| mss.to_string())),
+                "ws" => or_none(header.options.window_scale.map(|shift| shift.to_string())),
+                "sackok" => header.options.sack_permitted.to_string(),
+                "ts" => or_none(header.options.timestamps.map(|ts| format!("{}/{}", ts.value, ts.echo))),
+                "sack" => {
+                    let blocks = header.options.sack.as_slice().iter();
+                    let blocks: Vec<_> =
+                        blocks.map(|b| format!("{}-{}", rel(b.start, IRS), rel(b.end, IRS))).collect();
+                    if blocks.is_empty() { "none".into() } else { blocks.join(";") }
+                }
+                _ => panic!("word {word}"),
+            };
+            if found != value {
+                return Err(format!("{key} is {found}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flags(letters: &str) -> Flags {
+    letters
+        .chars()
+        .map(|letter| match letter {
+            'S' => Flags::SYN,
+            'A' => Flags::ACK,
+            'F' => Flags::FIN,
+            'R' => Flags::RST,
+            'P' => Flags::PSH,
+            'U' => Flags::URG,
+            _ => panic!("flag {letter}"),
+        })
+        .collect()
+}
+
+fn stamps(text: &str) -> crate::wire::tcp::Timestamps {
+    let (value, echo) = text.split_once('/').expect("value/echo");
+    let number = |text: &str| text.parse::<u32>().expect("a number");
+    crate::wire::tcp::Timestamps { value: number(value), echo: number(echo) }
 }

@@ -1,22 +1,10 @@
-//! Conversations between two of our own ends.
+//! Conversations: between two of our own ends, and of one end with a written trace.
 
-use super::testing::*;
-use super::*;
-use crate::time::Units;
-
-#[test]
-fn connects_exchanges_and_closes() {
-    let mut net = Net::plain();
-    net.transfer(100_000, 50_000);
-    assert_eq!(net.client.state(), State::TimeWait, "{}", net.trace());
-    assert!(net.now < crate::time::at(1.secs()), "{}", net.now);
-}
-
-#[test]
-fn survives_loss() {
-    for seed in 0..20 {
-        let pipe = Pipe { loss: 0.05, ..Pipe::good() };
-        let mut net = Net::new(Settings::default(), Settings::default(), pipe, seed);
-        net.transfer(200_000, 50_000);
-    }
-}
+mod closing;
+mod listening;
+mod opening;
+mod properties;
+mod receiving;
+mod recovering;
+mod sending;
+mod waiting;

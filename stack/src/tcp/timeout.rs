@@ -62,7 +62,8 @@ impl Connection {
                     return self.give_up();
                 }
                 open.sender.retries += 1;
-                let flight = u64::from(open.sender.flight());
+                // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its way.
+                let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
                 open.recovery.handle_timeout(open.sender.snd_nxt, &mut open.sender.board);
                 open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
                 open.rtt.handle_timeout();

@@ -52,12 +52,6 @@ impl Timers {
         Self([Instant::MAX; COUNT])
     }
 
-    /// The deadline of one.
-    #[cfg(test)]
-    pub(crate) fn get(&self, timer: Timer) -> Option<Instant> {
-        Some(self.0[timer as usize]).filter(|&at| at < Instant::MAX)
-    }
-
     /// Whether one is set.
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0[timer as usize] < Instant::MAX

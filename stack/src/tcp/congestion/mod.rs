@@ -60,7 +60,7 @@ pub trait Congestion: fmt::Debug + Send {
 pub struct AckSample {
     /// When it came.
     pub now: Instant,
-    /// Bytes that it newly acknowledges, cumulatively or selectively.
+    /// Bytes that it newly acknowledges cumulatively: 0 if it only reports more by SACK (see `delivered`).
     pub newly_acked: u64,
     /// Bytes in flight before it.
     pub flight: u64,
@@ -105,7 +105,7 @@ pub enum LossKind {
 pub struct Timeout {
     /// When it fired.
     pub now: Instant,
-    /// FlightSize (RFC 5681) before anything was declared lost.
+    /// Bytes on their way before anything was declared lost: FlightSize (RFC 5681) without what SACK has reported.
     pub flight: u64,
     /// It has fired for the same segment before.
     pub repeated: bool,
