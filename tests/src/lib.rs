@@ -1,9 +1,11 @@
 //! What the integration tests share: namespaces and processes on the kernel's side, waiting without fixed delays,
 //! captures and what tshark says of them, a payload that every side can compute.
 
+pub mod app;
 pub mod architecture;
 pub mod device;
 pub mod frames;
+pub mod host;
 pub mod kernel;
 pub mod pattern;
 pub mod peer;

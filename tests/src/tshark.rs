@@ -32,6 +32,9 @@ pub const DSACK: &[&str] = &["D-SACK Sequence"];
 /// What it says when a connection is reset.
 pub const RESET: &[&str] = &["Connection reset (RST)"];
 
+/// Room for frames that tcpdump has not written yet, in KiB: about 10,000 frames.
+const BUFFER: &str = "16384";
+
 /// A tcpdump that runs; ended when dropped.
 pub struct Capture {
     dump: Option<Running>,
@@ -49,7 +52,7 @@ impl Capture {
         let folder = Scratch::new();
         let path = folder.file("capture.pcap");
         let mut command = tool("tcpdump");
-        command.args(["--immediate-mode", "-U", "-s", "0", "-i", interface]);
+        command.args(["--immediate-mode", "-U", "-s", "0", "-B", BUFFER, "-i", interface]);
         if nix::unistd::geteuid().is_root() {
             // Else it would drop to a user who may not write our file.
             command.args(["-Z", "root"]);
