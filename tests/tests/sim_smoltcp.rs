@@ -44,7 +44,7 @@ impl Transfer {
         Self { net, client, server, to_send, sent: 0, received: Vec::new() }
     }
 
-    /// Runs until all has arrived and both sides are closed.
+    /// Runs until all has arrived. Nobody closes: when a FIN is lost, this peer may wait for ever.
     fn run(&mut self) {
         let Self { net, client, server, to_send, sent, received } = self;
         let stop = net.run_until_done(at(3600.secs()), |net| {
@@ -52,20 +52,14 @@ impl Transfer {
             if socket.can_send() && *sent < to_send.len() {
                 *sent += socket.send_slice(&to_send[*sent..]).unwrap();
             }
-            if *sent == to_send.len() && socket.may_send() {
-                socket.close();
-            }
             let socket = net.node_mut(server.0).tcp(server.1);
             while socket.can_recv() {
                 socket.recv(|bytes| (bytes.len(), received.extend_from_slice(bytes))).unwrap();
             }
-            let is_over = !socket.may_recv() && received.len() == to_send.len();
-            if is_over {
-                socket.close();
-            }
-            is_over && !socket.is_open()
+            received.len() >= to_send.len()
         });
-        assert_eq!(stop, Stop::Done, "at {}", net.now());
+        let states = [*client, *server].map(|(node, socket)| net.node_mut(node).tcp(socket).state());
+        assert_eq!(stop, Stop::Done, "at {}: {states:?}, {} received", net.now(), received.len());
         assert!(self.received == self.to_send, "what arrived is not what was sent");
     }
 }
