@@ -279,6 +279,17 @@ mod tests {
     }
 
     #[test]
+    fn auxiliary_data_is_skipped() {
+        let records =
+            [RecordKind::ModeIsExclude, RecordKind::ChangeToInclude].map(|kind| Record::new(kind, GROUP));
+        let report = Message::ReportV3 { records: List::new(&records) };
+        let mut bytes = written(&report);
+        bytes.splice(16..16, [0xee; 8]);
+        let two_words = 2;
+        assert_eq!(Message::parse(&with(bytes, 9, two_words)), Ok(report));
+    }
+
+    #[test]
     fn a_wrong_checksum_is_refused() {
         let mut bytes = written(&Message::Leave { group: GROUP });
         bytes[7] ^= 1;
