@@ -9,8 +9,6 @@ pub struct Config {
     pub seed: u64,
     /// What new connections start with.
     pub tcp: tcp::Settings,
-    /// Hop limit (TTL) of what is sent.
-    pub hop_limit: u8,
     /// Sockets of all kinds, connections behind closed handles included.
     pub max_sockets: usize,
     /// Connections remembered in TIME-WAIT; beyond it the oldest is forgotten (RFC 9293 asks to keep them all).
@@ -30,7 +28,6 @@ impl Default for Config {
         Self {
             seed: 1,
             tcp: tcp::Settings::default(),
-            hop_limit: 64,
             max_sockets: 1 << 20,
             max_time_wait: 1 << 16,
             max_routes: 4096,

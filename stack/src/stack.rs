@@ -331,10 +331,6 @@ impl Stack {
         let limit = self.config.max_sockets;
         if self.sockets.len() < limit { Ok(()) } else { Err(Error::LimitReached { what: "sockets", limit }) }
     }
-
-    fn ip_defaults(&self) -> IpOptions {
-        IpOptions { hop_limit: self.config.hop_limit, ..IpOptions::default() }
-    }
 }
 
 fn tcp_readiness(connection: &Connection) -> Readiness {

@@ -144,6 +144,10 @@ impl Shared {
 
     pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
         self.lock().ports.push(Port { interface, device, errors: DeviceErrors::default() });
+        // The driver does not wait on its descriptor yet.
+        if let Some(kick) = self.kick.get() {
+            kick();
+        }
     }
 
     /// Looks at the devices: a driver asks them for what to wait on.

@@ -80,18 +80,12 @@ pub(crate) struct UdpEntry {
 }
 
 /// What an application may set about the IP header of what it sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct IpOptions {
-    /// Hop limit (TTL).
-    pub hop_limit: u8,
+    /// Hop limit (TTL); `None` for the interface's.
+    pub hop_limit: Option<u8>,
     /// DSCP and ECN as one byte (`IP_TOS`, `IPV6_TCLASS`).
     pub traffic_class: u8,
-}
-
-impl Default for IpOptions {
-    fn default() -> Self {
-        Self { hop_limit: 64, traffic_class: 0 }
-    }
 }
 
 /// Where packets to one destination go. Valid while `generation` is the routing table's.

@@ -55,8 +55,9 @@ impl Stack {
         let mut message = self.pool.take();
         match self.icmp_errors.answer(now, problem, packet, for_many, source, &mut message) {
             Ok(answer) => {
-                let meta = self.icmp_meta(Meta::new(answer.source, answer.destination, answer.protocol));
-                self.reply(meta, &Endpoint::on(answer.destination, 0, interface), message, answer.why);
+                let meta = Meta::new(answer.source, answer.destination, answer.protocol);
+                let meta = Meta { dont_fragment: false, ..meta };
+                self.reply(meta, None, &Endpoint::on(answer.destination, 0, interface), message, answer.why);
             }
             Err(_) => self.pool.give(message),
         }
@@ -72,13 +73,8 @@ impl Stack {
         let protocol = icmp::echo_reply(echo, source, packet.src, &mut bytes);
         let stats = if packet.is_v6() { &mut self.stats.icmp_v6 } else { &mut self.stats.icmp_v4 };
         stats.out_echo_reps += 1;
-        let meta = self.icmp_meta(Meta::new(source, packet.src, protocol));
-        self.reply(meta, &Endpoint::on(packet.src, 0, interface), bytes, Why::new(Reason::EchoReply));
-    }
-
-    /// ICMP is fragmented where it must be.
-    fn icmp_meta(&self, meta: Meta) -> Meta {
-        Meta { hop_limit: self.config.hop_limit, dont_fragment: false, ..meta }
+        let meta = Meta { dont_fragment: false, ..Meta::new(source, packet.src, protocol) };
+        self.reply(meta, None, &Endpoint::on(packet.src, 0, interface), bytes, Why::new(Reason::EchoReply));
     }
 
     /// Neighbour discovery and group management are the interface's.
@@ -174,7 +170,7 @@ impl Stack {
         let ErrorKind::PacketTooBig { mtu } = error.kind else { return None };
         let destination = error.quote.dst;
         let path = self.path_to(None, &Endpoint::on(destination, 0, LOOPBACK)).ok()?;
-        let link = self.port(path.interface)?.mtu() as u32;
+        let link = self.port(path.interface)?.mtu(destination) as u32;
         match self.pmtu.handle_too_big(now, destination, mtu, error.packet_len, link) {
             Update::Lowered(path) => Some(path.mtu as usize),
             _ => None,

@@ -25,6 +25,7 @@ const MAX_INTERFACES: usize = 256;
 pub(super) struct Port {
     pub(super) interface: Interface,
     capabilities: Capabilities,
+    hop_limit_v4: u8,
     pub(super) replies: Replies,
     pub(super) fragmenting: Option<Fragmenting>,
     /// Bytes that the socket in front of the queue has sent of its share.
@@ -41,9 +42,14 @@ pub(super) struct TxLimits {
 }
 
 impl Port {
-    /// Largest IP packet on the link.
-    pub(super) fn mtu(&self) -> usize {
-        self.interface.mtu()
+    /// Largest IP packet on the link, in the family of `destination`: routers may say that IPv6 has less.
+    pub(super) fn mtu(&self, destination: IpAddr) -> usize {
+        if destination.is_ipv6() { self.interface.mtu_v6() } else { self.interface.mtu() }
+    }
+
+    /// Hops that a packet to `destination` may take, unless its socket says otherwise.
+    pub(super) fn hop_limit(&self, destination: IpAddr) -> u8 {
+        if destination.is_ipv6() { self.interface.hop_limit() } else { self.hop_limit_v4 }
     }
 
     pub(super) fn limits(&self) -> TxLimits {
@@ -52,7 +58,7 @@ impl Port {
 
     /// Largest IP packet to `destination`.
     pub(super) fn mtu_for(&self, destination: IpAddr, pmtu: &pmtu::Cache) -> usize {
-        pmtu.path_mtu(destination, self.mtu() as u32).mtu as usize
+        pmtu.path_mtu(destination, self.mtu(destination) as u32).mtu as usize
     }
 
     /// The link address of the next hop; none is needed on a medium without link headers.
@@ -99,6 +105,7 @@ impl Stack {
         self.ports.push(Port {
             interface,
             capabilities,
+            hop_limit_v4: config.hop_limit,
             replies: Replies::default(),
             fragmenting: None,
             spent: 0,

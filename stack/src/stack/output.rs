@@ -283,7 +283,7 @@ impl Stack {
             max_merged: limits.max_merged.max(path.mtu).saturating_sub(ip_header),
         };
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
-        let mut meta = tcp.ip.meta(tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
+        let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
         meta.dont_fragment = !path.may_fragment;
         let payload = tcp.connection.payload(&outgoing);
         push_link(&mut self.head, port, mac, meta.source.is_ipv4());
@@ -424,13 +424,23 @@ impl Stack {
     }
 
     /// Queues a packet that has no socket to poll.
-    pub(super) fn reply(&mut self, meta: Meta, remote: &Endpoint, bytes: Vec<u8>, why: Why) {
+    /// Its hop limit is `hop_limit`, or the interface's.
+    pub(super) fn reply(
+        &mut self,
+        meta: Meta,
+        hop_limit: Option<u8>,
+        remote: &Endpoint,
+        bytes: Vec<u8>,
+        why: Why,
+    ) {
         let Ok(path) = self.path_to(Some(meta.source), remote) else {
             self.stats.ip.out_no_routes += 1;
             self.pool.give(bytes);
             return;
         };
         self.stats.ip.out_requests += 1;
+        let usual = self.port(path.interface).map_or(meta.hop_limit, |port| port.hop_limit(meta.destination));
+        let meta = Meta { hop_limit: hop_limit.unwrap_or(usual), ..meta };
         let packet = Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket: None };
         self.push_reply(path.interface, packet);
     }

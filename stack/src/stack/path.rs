@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Stack;
+use super::interfaces::Port;
 use crate::buf::frame::InterfaceId;
 use crate::error::Error;
 use crate::ip::output::Meta;
@@ -63,7 +64,7 @@ impl Stack {
         let port = self.port(interface).ok_or(unreachable(destination))?;
         let own = || port.interface.source_for(destination);
         let source = source.or(preferred).or_else(own).ok_or(unreachable(destination))?;
-        let link = route_mtu.map_or(port.mtu(), |mtu| port.mtu().min(mtu as usize));
+        let link = route_mtu.map_or(port.mtu(destination), |mtu| port.mtu(destination).min(mtu as usize));
         let known = self.pmtu.path_mtu(destination, link as u32);
         let (mtu, may_fragment) = (known.mtu as usize, known.may_fragment);
         Ok(Path { interface, next_hop, source, mtu, may_fragment, generation })
@@ -105,10 +106,10 @@ fn is_broadcast(ip: IpAddr) -> bool {
 }
 
 impl IpOptions {
-    /// The IP header of a packet that these options apply to.
-    pub(crate) fn meta(&self, source: IpAddr, destination: IpAddr, protocol: Protocol) -> Meta {
+    /// The IP header of a packet that these options apply to, when it leaves through `port`.
+    pub(super) fn meta(&self, port: &Port, source: IpAddr, destination: IpAddr, protocol: Protocol) -> Meta {
         Meta {
-            hop_limit: self.hop_limit,
+            hop_limit: self.hop_limit.unwrap_or(port.hop_limit(destination)),
             dscp: self.traffic_class >> 2,
             ecn: self.traffic_class & 3,
             ..Meta::new(source, destination, protocol)

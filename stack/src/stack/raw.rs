@@ -157,7 +157,8 @@ impl Stack {
             let departure = self.raw(id).ok()?.next_departure()?;
             let remote = Endpoint::on(departure.to, 0, departure.interface.unwrap_or(LOOPBACK));
             let path = self.path_on(departure.interface, departure.source, &remote);
-            let defaults = self.ip_defaults();
+            let usual = path.as_ref().ok().and_then(|path| self.port(path.interface));
+            let usual = usual.map_or(u8::MAX, |port| port.hop_limit(departure.to));
             let mut bytes = self.pool.take();
             let raw = self.raw_mut(id).ok()?;
             let packet = raw.poll_transmit()?;
@@ -169,7 +170,7 @@ impl Stack {
                 continue;
             };
             let mut meta = Meta::new(path.source, departure.to, Protocol(packet.protocol));
-            meta.hop_limit = packet.ttl.unwrap_or(defaults.hop_limit);
+            meta.hop_limit = packet.ttl.unwrap_or(usual);
             (meta.dscp, meta.ecn) = (packet.tos >> 2, packet.tos & 3);
             meta.dont_fragment = packet.dont_fragment;
             let (offset, has_header) = (packet.checksum_offset, departure.header_included);

@@ -6,10 +6,11 @@ use super::{Stack, ip_header_len};
 use crate::buf::frame::{InterfaceId, Offload};
 use crate::error::Error;
 use crate::ip::input::To;
+use crate::ip::output::Meta;
 use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::ports;
-use crate::socket::table::{Kind, ListenerSocket, Socket, SocketId, TcpSocket};
+use crate::socket::table::{IpOptions, Kind, ListenerSocket, Socket, SocketId, TcpSocket};
 use crate::tcp::{
     Connection, Listener, Outgoing, Ports, Segment, Settings, Start, State, TcpInfo, TimeWaitVerdict,
     Verdict, reset_for,
@@ -91,7 +92,7 @@ impl Stack {
         let ports = Ports { local: tuple.local.port, remote: tuple.remote.port };
         let connection = Connection::connect(now, ports, start, settings);
         let tcp =
-            TcpSocket { connection, tuple, path, ip: self.ip_defaults(), orphan: false, listener: None };
+            TcpSocket { connection, tuple, path, ip: IpOptions::default(), orphan: false, listener: None };
         let id = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
         self.tcp_demux.connect(tuple, id);
         self.stats.tcp.active_opens += 1;
@@ -121,7 +122,7 @@ impl Stack {
             local.port = ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)?;
         }
         let listener = Listener::new(local.port, backlog, settings, &mut self.rng);
-        let entry = ListenerSocket { listener, local, ip: self.ip_defaults() };
+        let entry = ListenerSocket { listener, local, ip: IpOptions::default() };
         let id = self.sockets.insert(Socket::new(Kind::Listener(Box::new(entry))));
         let dual = local.ip.is_ipv6() && local.ip.is_unspecified();
         if !self.tcp_demux.bind(Binding { id, local, dual, shared: false }) {
@@ -251,7 +252,15 @@ impl Stack {
         let segment = Segment { header, payload, ecn: packet.ecn, segments };
         if let Some(id) = self.tcp_demux.connected(&tuple) {
             if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
+                let waiting = tcp.connection.unacknowledged();
                 tcp.connection.handle_segment(now, &segment);
+                // RFC 4861 section 7.3.1: new data acknowledged means that the next hop is reachable.
+                if tcp.connection.unacknowledged() < waiting {
+                    let path = tcp.path;
+                    if let Some(port) = self.ports.get_mut(path.interface.0 as usize) {
+                        port.interface.confirm(now, path.next_hop);
+                    }
+                }
             }
             self.settle_tcp(now, id);
             return;
@@ -260,7 +269,7 @@ impl Stack {
         if let Some(listener) = self.tcp_demux.bound(&tuple.local) {
             self.handle_listener(now, listener, tuple, min_iss, &segment);
         } else if let Some(reset) = reset_for(&segment) {
-            self.reply_tcp(&tuple, &reset);
+            self.reply_tcp(&tuple, IpOptions::default(), &reset);
         }
     }
 
@@ -275,7 +284,7 @@ impl Stack {
             None => Some(None),
             Some(TimeWaitVerdict::Ignore) => None,
             Some(TimeWaitVerdict::Acknowledge(outgoing)) => {
-                self.reply_tcp(tuple, &outgoing);
+                self.reply_tcp(tuple, IpOptions::default(), &outgoing);
                 None
             }
             Some(TimeWaitVerdict::Reuse { min_iss }) => Some(Some(min_iss)),
@@ -301,7 +310,7 @@ impl Stack {
         let ip = entry.ip;
         match entry.listener.handle_segment(now, tuple, start, segment) {
             Verdict::Done => {}
-            Verdict::Reset(outgoing) => self.reply_tcp(&tuple, &outgoing),
+            Verdict::Reset(outgoing) => self.reply_tcp(&tuple, ip, &outgoing),
             Verdict::Established(_) if full => self.stats.tcp.socket_limit_drops += 1,
             Verdict::Established(connection) => {
                 let tcp =
@@ -399,7 +408,8 @@ impl Stack {
         while let Ok(entry) = self.listener_mut(id)
             && let Some(syn_ack) = entry.listener.poll_transmit(now)
         {
-            self.reply_tcp(&syn_ack.peer, &syn_ack.segment);
+            let ip = entry.ip;
+            self.reply_tcp(&syn_ack.peer, ip, &syn_ack.segment);
         }
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let Kind::Listener(entry) = &socket.kind else { return };
@@ -408,16 +418,19 @@ impl Stack {
     }
 
     /// A segment without a socket to poll: RST, SYN-ACK, the ACK of TIME-WAIT.
-    fn reply_tcp(&mut self, tuple: &Tuple, outgoing: &Outgoing) {
+    fn reply_tcp(&mut self, tuple: &Tuple, ip: IpOptions, outgoing: &Outgoing) {
         let mut bytes = self.pool.take();
         bytes.resize(outgoing.header.header_len(), 0);
         let (source, destination) = (tuple.local.ip, tuple.remote.ip);
         let written = outgoing.header.write(&mut bytes, source, destination, [&[], &[]]);
         debug_assert!(written.is_ok(), "room was made for the header");
-        let ip = self.ip_defaults();
-        let meta = ip.meta(source, destination, Protocol::TCP);
+        let meta = Meta {
+            dscp: ip.traffic_class >> 2,
+            ecn: ip.traffic_class & 3,
+            ..Meta::new(source, destination, Protocol::TCP)
+        };
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), 1);
-        self.reply(meta, &tuple.remote, bytes, outgoing.why);
+        self.reply(meta, ip.hop_limit, &tuple.remote, bytes, outgoing.why);
     }
 
     fn on_tcp<R>(

@@ -260,14 +260,14 @@ impl Stack {
             let departure = entry.socket.next_departure()?;
             match self.udp_path(id, departure.to) {
                 Ok(path) => {
-                    let defaults = self.ip_defaults();
+                    let usual = self.port(path.interface)?.hop_limit(departure.to.ip());
                     let entry = self.udp_mut(id).ok()?;
                     entry.path = Some((departure.to, path));
                     let datagram = entry.socket.next_datagram()?;
                     let destination = departure.to.ip().to_canonical();
                     let source = departure.source.filter(|ip| ip.is_ipv4() == destination.is_ipv4());
                     let mut meta = Meta::new(source.unwrap_or(path.source), destination, Protocol::UDP);
-                    meta.hop_limit = datagram.ttl.unwrap_or(defaults.hop_limit);
+                    meta.hop_limit = datagram.ttl.unwrap_or(usual);
                     (meta.dscp, meta.ecn) = (datagram.tos >> 2, datagram.tos & 3);
                     meta.dont_fragment = datagram.dont_fragment;
                     return Some((path, meta, datagram.source_port));
