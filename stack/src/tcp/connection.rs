@@ -1,21 +1,21 @@
 //! One connection: what the caller sees of it. What segments do to it is in `input`, what it sends in `output`,
 //! what time does to it in `timeout`.
 
+use super::common::{self, Common};
+use super::congestion::{self, Algorithm};
 use super::error::{Error, IcmpError};
-use super::event::Events;
 use super::handshake::{Course, Offer, Opening, Peer, establish};
-use super::info::{Counters, TcpInfo};
+use super::info::TcpInfo;
 use super::options::{Keepalive, Settings};
 use super::receiver::Owed;
-use super::segment::{BASE_HEADER, Outgoing, Ports};
-use super::state::{Block, Open, State, Synchronised};
+use super::segment::{Outgoing, Ports};
+use super::state::{Block, State, Synchronised};
 use super::time_wait::TimeWait;
-use super::timer::{Timer, Timers};
-use crate::buf::ring::Ring;
+use super::timer::Timer;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header};
+use crate::wire::tcp::Flags;
 
 pub use super::event::{Event, Readiness};
 
@@ -42,49 +42,6 @@ pub struct Connection {
     pub(crate) block: Block,
     pub(crate) common: Common,
 }
-
-/// What a connection has in all its states.
-#[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) ports: Ports,
-    pub(crate) settings: Settings,
-    pub(crate) timers: Timers,
-    pub(crate) events: Events,
-    /// Why the connection ended, if not in order.
-    pub(crate) error: Option<Error>,
-    /// An error that nobody has taken yet, soft ones included.
-    pub(crate) news: Option<Error>,
-    /// The last ICMP error that did not end the connection.
-    pub(crate) soft_error: Option<Error>,
-    pub(crate) counters: Counters,
-    /// Written, not yet acknowledged.
-    pub(crate) tx: Ring,
-    /// Received, not yet read.
-    pub(crate) rx: Ring,
-    /// See [`Start::max_segment`].
-    pub(crate) max_segment: usize,
-    /// Something may be there to send.
-    pub(crate) dirty: bool,
-    /// A segment that does not depend on the state any more: a RST, the last ACK.
-    pub(crate) parting: Option<Outgoing>,
-    /// The application has let go.
-    pub(crate) orphaned: bool,
-    /// The application has written its last byte.
-    pub(crate) write_shut: bool,
-    /// The application does not read any more.
-    pub(crate) read_shut: bool,
-    /// The peer's FIN has arrived in its turn.
-    pub(crate) end_of_stream: bool,
-    /// The application waits for room.
-    pub(crate) write_blocked: bool,
-    /// When the application or the peer last did something.
-    pub(crate) last_active: Instant,
-}
-
-/// Buffers that stand empty for this long give their memory back.
-const IDLE_TIME: Duration = Duration::from_secs(1);
-/// No path is narrower than this: TCP header, timestamps and a few bytes.
-const MIN_SEGMENT: usize = BASE_HEADER + 12 + 16;
 
 impl Connection {
     /// Begins an active open: the SYN leaves with the next `poll_transmit`.
@@ -431,6 +388,16 @@ impl Connection {
         }
     }
 
+    /// Changes the congestion control. It begins with the window and the threshold of the one before.
+    pub fn set_congestion(&mut self, now: Instant, algorithm: Algorithm) {
+        if let Block::Open(open) = &mut self.block {
+            let (cwnd, ssthresh) = (open.congestion.cwnd(), open.congestion.ssthresh());
+            let smss = open.sender.smss;
+            open.congestion = algorithm.build(&congestion::Start { now, smss, cwnd, ssthresh });
+        }
+        self.common.settings.congestion = algorithm;
+    }
+
     /// Sets linger.
     pub fn set_linger(&mut self, linger: Option<Duration>) {
         self.common.settings.linger = linger;
@@ -535,7 +502,7 @@ impl Connection {
     }
 
     pub(crate) fn set_max_segment(&mut self, max_segment: usize) {
-        let max_segment = max_segment.max(MIN_SEGMENT);
+        let max_segment = max_segment.max(common::MIN_SEGMENT);
         if max_segment == self.common.max_segment {
             return;
         }
@@ -576,120 +543,6 @@ impl Connection {
         {
             open.receiver.owe(Reason::WindowUpdate);
             self.common.dirty = true;
-        }
-    }
-}
-
-impl Common {
-    fn new(now: Instant, ports: Ports, settings: Settings, max_segment: usize) -> Self {
-        Self {
-            ports,
-            timers: Timers::new(),
-            events: Events::default(),
-            error: None,
-            news: None,
-            soft_error: None,
-            counters: Counters::default(),
-            tx: Ring::new(settings.send_buffer),
-            rx: Ring::new(settings.recv_buffer),
-            max_segment: max_segment.max(MIN_SEGMENT),
-            dirty: false,
-            parting: None,
-            orphaned: false,
-            write_shut: false,
-            read_shut: false,
-            end_of_stream: false,
-            write_blocked: false,
-            last_active: now,
-            settings,
-        }
-    }
-
-    /// A header without options.
-    pub(crate) fn bare(&self, seq: SeqNum, ack: SeqNum, flags: Flags) -> Header {
-        Header {
-            src_port: self.ports.local,
-            dst_port: self.ports.remote,
-            seq,
-            ack,
-            flags,
-            ..Header::default()
-        }
-    }
-
-    /// The handshake is complete.
-    pub(crate) fn handle_established(&mut self, now: Instant) {
-        self.timers.stop_all();
-        self.arm_keepalive(now);
-        if !self.tx.is_empty() || self.write_shut {
-            self.arm_user_timeout(now);
-        }
-        self.events.push(Event::Connected);
-        self.events.push(Event::Writable);
-        self.dirty = true;
-    }
-
-    /// The application or the peer did something: buffers are in use.
-    pub(crate) fn handle_activity(&mut self, now: Instant) {
-        self.last_active = now;
-        if self.tx.memory() + self.rx.memory() > 0 {
-            self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
-        }
-    }
-
-    /// Buffers give their memory back, unless something happened meanwhile.
-    pub(crate) fn handle_idle(&mut self, now: Instant) {
-        let due = self.last_active + IDLE_TIME;
-        if due > now {
-            self.timers.set(Timer::Idle, due);
-            return;
-        }
-        self.tx.shrink();
-        self.rx.shrink();
-    }
-
-    pub(crate) fn arm_keepalive(&mut self, now: Instant) {
-        if let Some(keepalive) = self.settings.keepalive {
-            self.timers.set(Timer::Keepalive, now + keepalive.time);
-        }
-    }
-
-    /// Data waits for its acknowledgment.
-    pub(crate) fn arm_user_timeout(&mut self, now: Instant) {
-        if let Some(timeout) = self.settings.user_timeout {
-            self.timers.set_if_unset(Timer::UserTimeout, now + timeout);
-        }
-    }
-}
-
-impl Open {
-    fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
-        let (sender, board) = (&self.sender, &self.sender.board);
-        TcpInfo {
-            timestamps: self.terms.timestamps,
-            sack: self.terms.sack,
-            snd_wscale: self.terms.snd_wscale,
-            rcv_wscale: self.terms.rcv_wscale,
-            congestion: self.congestion.name(),
-            recovery: self.recovery.name(board),
-            rto: self.rtt.rto(),
-            backoff: self.rtt.backoffs(),
-            srtt: self.rtt.srtt(),
-            rttvar: self.rtt.rttvar().unwrap_or_default(),
-            min_rtt: self.rtt.min_rtt(),
-            snd_mss: sender.smss,
-            advmss: self.terms.mss,
-            cwnd: self.congestion.cwnd(),
-            ssthresh: Some(self.congestion.ssthresh()).filter(|&bytes| bytes < u64::MAX),
-            in_flight: u64::from(self.recovery.pipe(board, sender.smss)),
-            unacked: u64::from(sender.flight()),
-            unsent: u64::from(sender.unsent(written)),
-            sacked: u64::from(board.sacked()),
-            lost: u64::from(board.lost()),
-            snd_wnd: u64::from(sender.snd_wnd),
-            rcv_wnd: u64::from(self.receiver.window()),
-            pacing_rate: self.pacer.rate(),
-            ..base
         }
     }
 }

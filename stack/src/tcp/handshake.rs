@@ -1,7 +1,8 @@
 //! The handshake: what we offer, what both sides agree on, and the states before ESTABLISHED.
 
+use super::common::Common;
 use super::congestion;
-use super::connection::{Common, Start};
+use super::connection::Start;
 use super::options::Settings;
 use super::pacing::Pacer;
 use super::receiver::Receiver;

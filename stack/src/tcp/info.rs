@@ -1,6 +1,6 @@
 //! What can be known about a connection, in the words of `ss -ti`.
 
-use super::state::State;
+use super::state::{Open, State};
 use crate::time::Duration;
 
 /// A snapshot of a connection.
@@ -99,4 +99,37 @@ pub struct Counters {
     pub challenge_acks: u32,
     /// Zero-window and keepalive probes sent.
     pub probes: u32,
+}
+
+impl Open {
+    /// Completes `base` with what a synchronised state knows; `written` bytes lie in the send ring.
+    pub(crate) fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
+        let (sender, board) = (&self.sender, &self.sender.board);
+        TcpInfo {
+            timestamps: self.terms.timestamps,
+            sack: self.terms.sack,
+            snd_wscale: self.terms.snd_wscale,
+            rcv_wscale: self.terms.rcv_wscale,
+            congestion: self.congestion.name(),
+            recovery: self.recovery.name(board),
+            rto: self.rtt.rto(),
+            backoff: self.rtt.backoffs(),
+            srtt: self.rtt.srtt(),
+            rttvar: self.rtt.rttvar().unwrap_or_default(),
+            min_rtt: self.rtt.min_rtt(),
+            snd_mss: sender.smss,
+            advmss: self.terms.mss,
+            cwnd: self.congestion.cwnd(),
+            ssthresh: Some(self.congestion.ssthresh()).filter(|&bytes| bytes < u64::MAX),
+            in_flight: u64::from(self.recovery.pipe(board, sender.smss)),
+            unacked: u64::from(sender.flight()),
+            unsent: u64::from(sender.unsent(written)),
+            sacked: u64::from(board.sacked()),
+            lost: u64::from(board.lost()),
+            snd_wnd: u64::from(sender.snd_wnd),
+            rcv_wnd: u64::from(self.receiver.window()),
+            pacing_rate: self.pacer.rate(),
+            ..base
+        }
+    }
 }

@@ -2,8 +2,9 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
+use super::common::Common;
 use super::congestion::{AckSample, Loss, LossKind};
-use super::connection::{Common, Connection};
+use super::connection::Connection;
 use super::error::Error;
 use super::event::Event;
 use super::handshake::{Course, Opening, Peer, establish};

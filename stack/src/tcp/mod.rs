@@ -6,6 +6,7 @@
 //!
 //! The caller knows the addresses: it finds the connection for a segment, verifies the checksum before and fills it after.
 
+mod common;
 pub mod congestion;
 mod connection;
 mod error;

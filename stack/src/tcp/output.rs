@@ -1,6 +1,7 @@
 //! What a connection sends next: the one place that decides it.
 
-use super::connection::{Common, Connection};
+use super::common::Common;
+use super::connection::Connection;
 use super::receiver::Owed;
 use super::segment::{BASE_HEADER, Limits, Outgoing, options_len};
 use super::state::{Block, Open};

@@ -269,3 +269,16 @@ fn timestamps_go_out_and_come_back() {
     );
     assert_eq!(one.c.info().snd_mss, 988);
 }
+
+#[test]
+fn another_congestion_control_takes_over_the_window() {
+    let mut one = One::established(bare());
+    one.send(10_000);
+    one.burst();
+    one.play("+100ms \n < A seq=1 ack=10001");
+    let before = one.c.info();
+    one.c.set_congestion(one.now, congestion::Algorithm::Cubic);
+    let after = one.c.info();
+    assert_eq!((before.congestion, after.congestion), ("reno", "cubic"));
+    assert_eq!(before.cwnd, after.cwnd);
+}

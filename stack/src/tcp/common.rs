@@ -1,0 +1,138 @@
+//! What a connection has in all its states: buffers, deadlines, settings, and what is to be told.
+
+use super::error::Error;
+use super::event::{Event, Events};
+use super::info::Counters;
+use super::options::Settings;
+use super::segment::{BASE_HEADER, Outgoing, Ports};
+use super::timer::{Timer, Timers};
+use crate::buf::ring::Ring;
+use crate::time::{Duration, Instant};
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::{Flags, Header};
+
+/// What a connection has in all its states.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) timers: Timers,
+    pub(crate) events: Events,
+    /// Why the connection ended, if not in order.
+    pub(crate) error: Option<Error>,
+    /// An error that nobody has taken yet, soft ones included.
+    pub(crate) news: Option<Error>,
+    /// The last ICMP error that did not end the connection.
+    pub(crate) soft_error: Option<Error>,
+    pub(crate) counters: Counters,
+    /// Written, not yet acknowledged.
+    pub(crate) tx: Ring,
+    /// Received, not yet read.
+    pub(crate) rx: Ring,
+    /// See [`Start::max_segment`](super::Start::max_segment).
+    pub(crate) max_segment: usize,
+    /// Something may be there to send.
+    pub(crate) dirty: bool,
+    /// A segment that does not depend on the state any more: a RST, the last ACK.
+    pub(crate) parting: Option<Outgoing>,
+    /// The application has let go.
+    pub(crate) orphaned: bool,
+    /// The application has written its last byte.
+    pub(crate) write_shut: bool,
+    /// The application does not read any more.
+    pub(crate) read_shut: bool,
+    /// The peer's FIN has arrived in its turn.
+    pub(crate) end_of_stream: bool,
+    /// The application waits for room.
+    pub(crate) write_blocked: bool,
+    /// When the application or the peer last did something.
+    pub(crate) last_active: Instant,
+}
+
+/// Buffers that stand empty for this long give their memory back.
+const IDLE_TIME: Duration = Duration::from_secs(1);
+/// No path is narrower than this: TCP header, timestamps and a few bytes.
+pub(crate) const MIN_SEGMENT: usize = BASE_HEADER + 12 + 16;
+
+impl Common {
+    pub(crate) fn new(now: Instant, ports: Ports, settings: Settings, max_segment: usize) -> Self {
+        Self {
+            ports,
+            timers: Timers::new(),
+            events: Events::default(),
+            error: None,
+            news: None,
+            soft_error: None,
+            counters: Counters::default(),
+            tx: Ring::new(settings.send_buffer),
+            rx: Ring::new(settings.recv_buffer),
+            max_segment: max_segment.max(MIN_SEGMENT),
+            dirty: false,
+            parting: None,
+            orphaned: false,
+            write_shut: false,
+            read_shut: false,
+            end_of_stream: false,
+            write_blocked: false,
+            last_active: now,
+            settings,
+        }
+    }
+
+    /// A header without options.
+    pub(crate) fn bare(&self, seq: SeqNum, ack: SeqNum, flags: Flags) -> Header {
+        Header {
+            src_port: self.ports.local,
+            dst_port: self.ports.remote,
+            seq,
+            ack,
+            flags,
+            ..Header::default()
+        }
+    }
+
+    /// The handshake is complete.
+    pub(crate) fn handle_established(&mut self, now: Instant) {
+        self.timers.stop(Timer::Rto);
+        self.timers.stop(Timer::UserTimeout);
+        self.arm_keepalive(now);
+        if !self.tx.is_empty() || self.write_shut {
+            self.arm_user_timeout(now);
+        }
+        self.events.push(Event::Connected);
+        self.events.push(Event::Writable);
+        self.dirty = true;
+    }
+
+    /// The application or the peer did something: buffers are in use.
+    pub(crate) fn handle_activity(&mut self, now: Instant) {
+        self.last_active = now;
+        if self.tx.memory() + self.rx.memory() > 0 {
+            self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
+        }
+    }
+
+    /// Buffers give their memory back, unless something happened meanwhile.
+    pub(crate) fn handle_idle(&mut self, now: Instant) {
+        let due = self.last_active + IDLE_TIME;
+        if due > now {
+            self.timers.set(Timer::Idle, due);
+            return;
+        }
+        self.tx.shrink();
+        self.rx.shrink();
+    }
+
+    pub(crate) fn arm_keepalive(&mut self, now: Instant) {
+        if let Some(keepalive) = self.settings.keepalive {
+            self.timers.set(Timer::Keepalive, now + keepalive.time);
+        }
+    }
+
+    /// Data waits for its acknowledgment.
+    pub(crate) fn arm_user_timeout(&mut self, now: Instant) {
+        if let Some(timeout) = self.settings.user_timeout {
+            self.timers.set_if_unset(Timer::UserTimeout, now + timeout);
+        }
+    }
+}
