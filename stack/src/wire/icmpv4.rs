@@ -62,7 +62,7 @@ pub enum Message<'a> {
     },
     /// A packet could not be delivered.
     DestinationUnreachable {
-        /// Why, one of [`unreachable`].
+        /// Why, one of [`mod@unreachable`].
         code: u8,
         /// With "fragmentation needed": what fits (RFC 1191), 0 from old routers. Else 0.
         mtu: u16,

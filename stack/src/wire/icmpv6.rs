@@ -73,7 +73,7 @@ pub enum Message<'a> {
     },
     /// A packet could not be delivered.
     DestinationUnreachable {
-        /// Why, one of [`unreachable`].
+        /// Why, one of [`mod@unreachable`].
         code: u8,
         /// The packet's beginning.
         quoted: &'a [u8],
