@@ -7,6 +7,7 @@ pub mod device;
 pub mod frames;
 pub mod host;
 pub mod kernel;
+pub mod nobody;
 pub mod pattern;
 pub mod peer;
 pub mod process;

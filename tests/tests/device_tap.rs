@@ -9,7 +9,7 @@ use ustack::time::Instant;
 use ustack_tests::device::{address, expect, send, send_offloaded, transmit, udp_socket};
 use ustack_tests::frames::{asks_for_neighbor, udp, udp_payload};
 use ustack_tests::kernel::{Namespace, Need, ready};
-use ustack_tests::process::tool;
+use ustack_tests::nobody::{am_nobody, run_as_nobody};
 
 const NEEDS: [Need; 2] = [Need::Namespaces, Need::Tun];
 const OURS: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -158,7 +158,7 @@ fn what_is_refused_is_explained() {
 
 #[test]
 fn an_ordinary_user_is_told_what_to_do() {
-    if std::env::var_os("USTACK_TEST_AS_NOBODY").is_some() {
+    if am_nobody() {
         let error = TapBuilder::new("tap0").build().expect_err("we may not");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(error.to_string().contains("run as root"), "{error}");
@@ -167,14 +167,5 @@ fn an_ordinary_user_is_told_what_to_do() {
     if !ready(&[Need::Namespaces, Need::Tun, Need::Tool("setpriv")]) {
         return;
     }
-    let program = std::env::current_exe().expect("we run");
-    let copy = std::env::temp_dir().join(format!("ustack-device-tap-{}", std::process::id()));
-    std::fs::copy(program, &copy).expect("there is room");
-    let mut again = tool("setpriv");
-    again.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
-    again.args(["--exact", "an_ordinary_user_is_told_what_to_do"]).env("USTACK_TEST_AS_NOBODY", "1");
-    let done = again.output();
-    std::fs::remove_file(copy).expect("it is ours");
-    let done = done.expect("setpriv runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    run_as_nobody("an_ordinary_user_is_told_what_to_do");
 }

@@ -49,8 +49,14 @@ impl Packet {
     }
 
     /// A packet socket on one end of a wire of which we own the other: everything that comes is for us.
-    pub(super) fn from_socket(name: IfName, mac: [u8; 6], socket: OwnedFd, mtu: usize) -> Self {
-        Self { name, mac, frames: Frames::new(File::from(socket), true, capabilities(mtu, false)) }
+    pub(super) fn from_socket(
+        name: IfName,
+        mac: [u8; 6],
+        socket: OwnedFd,
+        mtu: usize,
+        offload: bool,
+    ) -> Self {
+        Self { name, mac, frames: Frames::new(File::from(socket), true, capabilities(mtu, offload)) }
     }
 }
 

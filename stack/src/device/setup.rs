@@ -33,7 +33,8 @@ impl Setup {
     /// Configures the link. Allocates nothing, so a child between `fork` and `exec` may do it.
     pub(super) fn apply(&self, name: &IfName) -> Result<(), (Step, io::Error)> {
         let at = |step| move |error| (step, error);
-        let index = Control::open().and_then(|control| control.index(name)).map_err(at(Step::Netlink))?;
+        let control = Control::open().map_err(at(Step::Netlink))?;
+        let index = control.index(name).map_err(at(Step::Netlink))?;
         let mut netlink = Netlink::open().map_err(at(Step::Netlink))?;
         if let Some(mac) = self.mac {
             let change = LinkChange { mac: Some(mac), ..LinkChange::default() };
@@ -47,6 +48,7 @@ impl Setup {
         if self.up {
             let change = LinkChange { up: Some(true), ..LinkChange::default() };
             netlink.change_link(index, &change).map_err(at(Step::Up))?;
+            wait_until(|| control.flags(name).is_ok_and(|flags| flags & libc::IFF_RUNNING != 0));
         }
         for &address in &self.addresses {
             match netlink.add_address(index, address) {
@@ -55,7 +57,11 @@ impl Setup {
             }
         }
         if self.up {
-            self.addresses.iter().for_each(|address| wait_until_local(&mut netlink, address.address()));
+            // Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives is dropped.
+            let is_local = |netlink: &mut Netlink, address| netlink.is_local(address).unwrap_or(true);
+            for address in self.addresses.iter().map(Cidr::address) {
+                wait_until(|| is_local(&mut netlink, address));
+            }
         }
         for &gateway in &self.gateways {
             netlink.add_default_route(index, gateway).map_err(at(Step::Gateway(gateway)))?;
@@ -81,15 +87,12 @@ impl Setup {
     }
 }
 
-/// Waits until the kernel takes packets for an address that it was given.
-///
-/// Note: Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives for it is dropped.
-/// An address that does not become local in time is left to show itself.
-fn wait_until_local(netlink: &mut Netlink, address: IpAddr) {
+/// Waits until the kernel has done what it does by and by. What does not happen in a second is left to show itself.
+fn wait_until(mut done: impl FnMut() -> bool) {
     const PAUSE: Duration = Duration::from_micros(200);
     const TRIES: u32 = 5_000;
     for _ in 0..TRIES {
-        if netlink.is_local(address).unwrap_or(true) {
+        if done() {
             return;
         }
         let _ = sys::wait(&[], Some(PAUSE));

@@ -7,6 +7,7 @@ mod event;
 mod interface;
 mod namespace;
 mod packet;
+mod signal;
 mod socket;
 
 pub use event::{EventFd, wait};
@@ -17,6 +18,8 @@ pub(crate) use namespace::{
 pub(crate) use packet::{
     attach_filter, packet_bind, packet_join, packet_peek, packet_socket, packet_switch, set_receive_buffer,
 };
+pub use signal::SignalForwarding;
+pub(crate) use signal::{kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 
 use std::io;
