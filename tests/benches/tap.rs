@@ -1,0 +1,256 @@
+//! One TCP flow over a TAP, stack to kernel and kernel to stack: ustack beside smoltcp, alternating, in one run.
+//!
+//! `cargo bench -p ustack-tests --bench tap`. Both stacks are driven by the same kind of loop over the same device,
+//! without offloads, one thread for the stack and one for the kernel's peer. Needs a network namespace.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use smoltcp::iface::{Config as SmolConfig, Interface, SocketSet};
+use smoltcp::phy::{self, DeviceCapabilities};
+use smoltcp::socket::tcp;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
+use socket2::SockRef;
+use ustack::buf::frame::{Offload, TxFrame};
+use ustack::device::{Device, Tap, TapBuilder, wait};
+use ustack::why::{Reason, Why};
+use ustack::wire::ethernet::MacAddr;
+use ustack::{Config, InterfaceConfig, Stack};
+use ustack_tests::kernel::{self, Namespace, Need};
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const PORT: u16 = 5201;
+const BUFFER: usize = 1 << 20;
+const SPAN: Duration = Duration::from_secs(2);
+const PAIRS: usize = 5;
+/// Frames taken from the device before the stack sends.
+const BATCH: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    ToKernel,
+    FromKernel,
+}
+
+/// A kernel at 10.9.0.1, and the TAP whose wire ends in the stack.
+fn bed() -> (Namespace, Tap) {
+    let kernel = Namespace::new();
+    let build = || TapBuilder::new("tap0").address("10.9.0.1/24").up().build();
+    let tap = kernel.enter(build).expect("a namespace of our own takes a TAP");
+    (kernel, tap)
+}
+
+/// The kernel's end: reads all, or writes for a while; answers bytes per second.
+fn peer(kernel: &Namespace, way: Way) -> JoinHandle<f64> {
+    let listener = kernel.enter(|| TcpListener::bind(("10.9.0.1", PORT))).expect("the port is free");
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("the stack connects");
+        SockRef::from(&stream).set_tcp_congestion(b"cubic").expect("every kernel has cubic");
+        let start = Instant::now();
+        let bytes = if way == Way::ToKernel { sink(stream) } else { source(stream) };
+        bytes as f64 / start.elapsed().as_secs_f64()
+    })
+}
+
+fn sink(mut stream: TcpStream) -> u64 {
+    let (mut buf, mut total) = (vec![0; 1 << 20], 0);
+    while let Ok(n @ 1..) = stream.read(&mut buf) {
+        total += n as u64;
+    }
+    total
+}
+
+fn source(mut stream: TcpStream) -> u64 {
+    let (buf, start, mut total) = (vec![7; 128 << 10], Instant::now(), 0);
+    while start.elapsed() < SPAN {
+        match stream.write(&buf) {
+            Ok(n) => total += n as u64,
+            Err(_) => break,
+        }
+    }
+    total
+}
+
+/// Bytes per second of one flow by ustack.
+fn ustack(way: Way) -> f64 {
+    let (kernel, mut tap) = bed();
+    let peer = peer(&kernel, way);
+    let begin = Instant::now();
+    let now = || ustack::time::Instant::ZERO + begin.elapsed().into();
+    let mut stack = Stack::new(Config::default());
+    let config = InterfaceConfig { dad: false, ..InterfaceConfig::new(MacAddr(MAC)) };
+    let config = config.address([10, 9, 0, 2].into(), 24);
+    let interface = stack.add_interface(now(), config, tap.capabilities()).expect("the configuration fits");
+    let mut settings = stack.config().tcp.clone();
+    (settings.send_buffer, settings.recv_buffer) = (BUFFER, BUFFER);
+    let remote = SocketAddr::from(([10, 9, 0, 1], PORT));
+    let id = stack.tcp_connect(now(), remote, None, settings).expect("there is a route");
+    let mut buf = vec![7; 128 << 10];
+    let mut open = true;
+    while begin.elapsed() < SPAN * 2 && !peer.is_finished() {
+        let at = now();
+        let mut taken = 0;
+        while taken < BATCH
+            && let Ok(Some(frame)) = tap.recv(at)
+        {
+            stack.handle_frame(at, interface, frame);
+            taken += 1;
+        }
+        stack.handle_timeout(at);
+        match way {
+            Way::ToKernel if begin.elapsed() < SPAN => while stack.tcp_send(at, id, &buf).is_ok() {},
+            Way::ToKernel if open => {
+                stack.close(at, id);
+                open = false;
+            }
+            Way::FromKernel => while stack.tcp_recv(at, id, &mut buf).is_ok_and(|n| n > 0) {},
+            Way::ToKernel => {}
+        }
+        while let Some(frame) = stack.poll_transmit(at, interface) {
+            let _ = tap.send(at, &frame);
+        }
+        if taken == 0 {
+            idle(&tap, stack.poll_timeout().map(|deadline| deadline.since(now()).into()));
+        }
+    }
+    if open {
+        stack.tcp_abort(now(), id).ok();
+        while let Some(frame) = stack.poll_transmit(now(), interface) {
+            let _ = tap.send(now(), &frame);
+        }
+    }
+    peer.join().expect("the peer is well")
+}
+
+/// Sleeps until a frame comes or the time is over.
+fn idle(tap: &Tap, timeout: Option<Duration>) {
+    let longest = Duration::from_millis(100);
+    let fd = tap.as_fd().expect("a TAP has a descriptor");
+    wait(&[fd], Some(timeout.unwrap_or(longest).min(longest))).expect("the descriptor is good");
+}
+
+/// Our TAP as smoltcp's device.
+struct Phy {
+    tap: Tap,
+    received: Vec<u8>,
+    sending: Vec<u8>,
+    taken: usize,
+}
+
+impl phy::Device for Phy {
+    type RxToken<'a> = Rx<'a>;
+    type TxToken<'a> = Tx<'a>;
+
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Rx<'_>, Tx<'_>)> {
+        let frame = self.tap.recv(ustack::time::Instant::ZERO).ok()??;
+        self.taken += 1;
+        self.received.clear();
+        self.received.extend_from_slice(frame.bytes);
+        Some((Rx(&self.received), Tx { tap: &mut self.tap, buffer: &mut self.sending }))
+    }
+
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Tx<'_>> {
+        Some(Tx { tap: &mut self.tap, buffer: &mut self.sending })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+}
+
+struct Rx<'a>(&'a [u8]);
+
+impl phy::RxToken for Rx<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+struct Tx<'a> {
+    tap: &'a mut Tap,
+    buffer: &'a mut Vec<u8>,
+}
+
+impl phy::TxToken for Tx<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        self.buffer.resize(len, 0);
+        let result = f(&mut self.buffer[..len]);
+        let (head, body, why) = (&self.buffer[..len], [&[][..]; 2], Why::new(Reason::Foreign));
+        let _ = self.tap.send(ustack::time::Instant::ZERO, &TxFrame { head, body, offload: Offload::NONE, why });
+        result
+    }
+}
+
+/// Bytes per second of one flow by smoltcp.
+fn smoltcp(way: Way) -> f64 {
+    let (kernel, tap) = bed();
+    let peer = peer(&kernel, way);
+    let begin = Instant::now();
+    let now = || smoltcp::time::Instant::from_micros(begin.elapsed().as_micros() as i64);
+    let mut device = Phy { tap, received: Vec::new(), sending: Vec::new(), taken: 0 };
+    let config = SmolConfig::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
+    let mut interface = Interface::new(config, &mut device, now());
+    interface.update_ip_addrs(|list| {
+        list.push(IpCidr::new(IpAddress::v4(10, 9, 0, 2), 24)).expect("there is room for one");
+    });
+    let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
+    let mut sockets = SocketSet::new(Vec::new());
+    let handle = sockets.add(tcp::Socket::new(buffer(), buffer()));
+    let remote = (IpAddress::v4(10, 9, 0, 1), PORT);
+    sockets
+        .get_mut::<tcp::Socket<'_>>(handle)
+        .connect(interface.context(), remote, 49_152)
+        .expect("the socket is closed");
+    let chunk = vec![7; 128 << 10];
+    while begin.elapsed() < SPAN * 2 && !peer.is_finished() {
+        device.taken = 0;
+        interface.poll(now(), &mut device, &mut sockets);
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+        let mut moved = device.taken;
+        match way {
+            Way::ToKernel if begin.elapsed() < SPAN => {
+                while let Ok(n @ 1..) = socket.send_slice(&chunk) {
+                    moved += n;
+                }
+            }
+            Way::ToKernel => socket.close(),
+            Way::FromKernel => {
+                while let Ok(n @ 1..) = socket.recv(|data| (data.len(), data.len())) {
+                    moved += n;
+                }
+            }
+        }
+        if moved == 0 {
+            let delay = interface.poll_delay(now(), &sockets).map(|d| Duration::from_micros(d.total_micros()));
+            idle(&device.tap, delay);
+        }
+    }
+    sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
+    interface.poll(now(), &mut device, &mut sockets);
+    peer.join().expect("the peer is well")
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    if !kernel::ready(&[Need::Namespaces, Need::Tun]) {
+        return;
+    }
+    println!("one TCP flow over a TAP, MTU 1500, no offloads, {PAIRS} alternating pairs, medians");
+    for way in [Way::ToKernel, Way::FromKernel] {
+        let pairs: Vec<(f64, f64)> = (0..PAIRS).map(|_| (ustack(way), smoltcp(way))).collect();
+        let gbit = |rate: f64| rate * 8.0 / 1e9;
+        let ours = gbit(median(pairs.iter().map(|p| p.0).collect()));
+        let theirs = gbit(median(pairs.iter().map(|p| p.1).collect()));
+        let ratio = median(pairs.iter().map(|p| p.0 / p.1).collect());
+        println!("{way:?}: ustack {ours:.2} Gbit/s, smoltcp {theirs:.2} Gbit/s, ratio {ratio:.2}");
+    }
+}
