@@ -181,7 +181,8 @@ impl phy::TxToken for Tx<'_> {
         self.buffer.resize(len, 0);
         let result = f(&mut self.buffer[..len]);
         let (head, body, why) = (&self.buffer[..len], [&[][..]; 2], Why::new(Reason::Foreign));
-        let _ = self.tap.send(ustack::time::Instant::ZERO, &TxFrame { head, body, offload: Offload::NONE, why });
+        let _ =
+            self.tap.send(ustack::time::Instant::ZERO, &TxFrame { head, body, offload: Offload::NONE, why });
         result
     }
 }
@@ -226,7 +227,8 @@ fn smoltcp(way: Way) -> f64 {
             }
         }
         if moved == 0 {
-            let delay = interface.poll_delay(now(), &sockets).map(|d| Duration::from_micros(d.total_micros()));
+            let delay =
+                interface.poll_delay(now(), &sockets).map(|d| Duration::from_micros(d.total_micros()));
             idle(&device.tap, delay);
         }
     }

@@ -68,10 +68,6 @@ impl Port {
             Medium::Ethernet => self.interface.resolve(now, next_hop),
         }
     }
-
-    pub(super) fn has_link_header(&self) -> bool {
-        self.capabilities.medium == Medium::Ethernet
-    }
 }
 
 impl Stack {
@@ -275,8 +271,9 @@ impl Stack {
         {
             match &mut socket.kind {
                 Kind::Udp(udp) => {
-                    let remote = udp.socket.remote();
-                    remote.is_some_and(|to| udp.socket.handle_error(to, crate::udp::Error::HostUnreachable));
+                    if let Some(remote) = udp.socket.remote() {
+                        udp.socket.handle_error(remote, crate::udp::Error::HostUnreachable);
+                    }
                 }
                 Kind::Raw(raw) => {
                     raw.handle_error(packet.meta.destination, crate::raw::Error::HostUnreachable);
