@@ -7,6 +7,7 @@
 mod channel;
 mod dice;
 mod fate;
+mod host;
 mod impair;
 mod impaired;
 mod link;

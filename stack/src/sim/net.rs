@@ -14,6 +14,7 @@ use super::node::{Node, Switch, SwitchKind};
 use super::trace::{Comment, Trace, Traced};
 use crate::buf::frame::{RxFrame, TxFrame};
 use crate::capture::{Capture, Direction, InterfaceId, Record};
+use crate::rng::Rng;
 use crate::time::Instant;
 
 /// A node or a switch of a network.
@@ -338,6 +339,12 @@ impl<N: Node> Net<N> {
                 Some(_) => self.step(),
             };
         }
+    }
+
+    /// A seed for the node of that place.
+    pub(super) fn seed_of(&self, place: u64) -> u64 {
+        // Far from the streams of the links.
+        Rng::new(self.seed, !place).next_u64()
     }
 
     fn add(&mut self, name: &str, kind: Kind<N>) -> NodeId {
