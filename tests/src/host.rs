@@ -8,18 +8,62 @@ use ustack::sim::{Impaired, Impairment};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
 
-use crate::kernel::{Namespace, Wire};
+use crate::kernel::{Namespace, Need, Wire, ready};
 use crate::process::tool;
-use crate::tshark::Capture;
+use crate::tshark::{Capture, DSACK, LATE, LOSS, RESET, assert_clean_under_tshark};
+use crate::wait::SOON;
 
 /// The kernel's interface towards the stack.
 pub const KERNEL_INTERFACE: &str = "eth0";
 /// The stack's link address.
 pub const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+/// The same as text.
+pub const STACK_MAC: &str = "02:00:00:00:00:02";
 /// The kernel's addresses.
 pub const KERNEL: [&str; 2] = ["10.9.0.1", "fd09::1"];
 /// The stack's addresses, in the same order.
 pub const STACK: [&str; 2] = ["10.9.0.2", "fd09::2"];
+
+/// What tshark says of a checksum that the kernel makes now and then: it verifies, if it is unusual.
+const KERNEL_CHECKSUM: &str = "TCP Checksum 0xffff instead of 0x0000";
+/// Such checksums of the stack's, which should make none (RFC 1624).
+const OWN_CHECKSUM: &str =
+    "ether src MAC and ((ip proto 6 and tcp[16:2] = 0xffff) or (ip6[6] = 6 and ip6[56:2] = 0xffff))";
+
+/// What a bad link does to the frames of each direction.
+pub const BAD: &str = "delay 500us loss 2% reorder 5% duplicate 2%";
+
+/// Runs a test on a TAP, on a veth, and on a TAP whose link is bad; each time the wire must be clean under tshark, but
+/// for `allowed` and, on the bad link, what loss, reordering and duplication look like.
+///
+/// Skipped where the machine lacks something that the host needs, or one of these tools.
+///
+/// # Panics
+/// The test does; or the capture is not clean.
+#[track_caller]
+pub fn everywhere(tools: &[&'static str], allowed: &[&str], test: impl Fn(&Host)) {
+    on_each(&[Setup::new(Link::Tap), Setup::new(Link::Veth), Setup::bad()], tools, allowed, test);
+}
+
+/// The same on hosts of one's own choice.
+///
+/// # Panics
+/// As [`everywhere`].
+#[track_caller]
+pub fn on_each(setups: &[Setup], tools: &[&'static str], allowed: &[&str], test: impl Fn(&Host)) {
+    const ALWAYS: [Need; 5] =
+        [Need::Namespaces, Need::Tun, Need::Tool("ethtool"), Need::Tool("tcpdump"), Need::Tool("tshark")];
+    let needs: Vec<Need> = ALWAYS.into_iter().chain(tools.iter().map(|tool| Need::Tool(tool))).collect();
+    if !ready(&needs) {
+        return;
+    }
+    for setup in setups {
+        eprintln!("on a {:?}, mtu {} {}", setup.link, setup.mtu, setup.impairment);
+        let host = setup.clone().build();
+        test(&host);
+        host.finish(allowed);
+    }
+}
 
 /// What lies between the stack and the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +72,6 @@ pub enum Link {
     Tap,
     /// A veth pair, with a packet socket of the stack's on the other end.
     Veth,
-}
-
-impl Link {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Tap, Self::Veth];
 }
 
 /// How a host is made.
@@ -46,6 +85,10 @@ pub struct Setup {
     pub impairment: &'static str,
     /// Whether the stack checks its addresses for duplicates before it uses them.
     pub dad: bool,
+    /// Whether the kernel has the stack's addresses too.
+    pub occupied: bool,
+    /// Bytes of each frame that are captured; `None` for all.
+    pub snaplen: Option<u32>,
     /// The stack's configuration.
     pub config: Config,
 }
@@ -53,7 +96,26 @@ pub struct Setup {
 impl Setup {
     /// A good link that carries packets of 1500 bytes.
     pub fn new(link: Link) -> Self {
-        Self { link, mtu: 1500, impairment: "", dad: false, config: Config::seeded(7) }
+        Self {
+            link,
+            mtu: 1500,
+            impairment: "",
+            dad: false,
+            occupied: false,
+            snaplen: None,
+            config: Config::seeded(7),
+        }
+    }
+
+    /// A TAP whose link loses, reorders and doubles frames.
+    pub fn bad() -> Self {
+        Self::new(Link::Tap).impaired(BAD)
+    }
+
+    /// Captures no more of each frame than its headers.
+    #[must_use]
+    pub fn headers(self) -> Self {
+        Self { snaplen: Some(128), ..self }
     }
 
     /// Makes the link bad.
@@ -86,6 +148,8 @@ pub struct Host {
     /// The stack's interface.
     pub interface: InterfaceId,
     driver: Driver,
+    capture: Capture,
+    setup: Setup,
     /// The namespace of the veth's other end.
     _other_end: Option<Namespace>,
 }
@@ -110,6 +174,11 @@ impl Host {
                 (kernel, Some(other_end), device)
             }
         };
+        if setup.occupied {
+            for (address, prefix) in STACK.into_iter().zip([24, 64]) {
+                kernel.address(KERNEL_INTERFACE, ip(address), prefix);
+            }
+        }
         let device = match setup.impairment {
             "" => device,
             words => {
@@ -121,17 +190,19 @@ impl Host {
         let mut interface = InterfaceConfig::new(MAC).address(ip(STACK[0]), 24).address(ip(STACK[1]), 64);
         interface.dad = setup.dad;
         let interface = net.attach(interface, device).expect("the configuration fits");
+        let capture = Capture::start_short(&kernel, KERNEL_INTERFACE, "", setup.snaplen.unwrap_or(0));
         let driver = Driver::spawn(&net).expect("a thread is left");
-        Self { kernel, net, interface, driver, _other_end: other_end }
+        Self { kernel, net, interface, driver, capture, setup: setup.clone(), _other_end: other_end }
     }
 
-    /// Captures what the kernel's side sends and receives.
-    ///
-    /// # Panics
-    /// As [`Capture::start`].
-    #[track_caller]
-    pub fn capture(&self, filter: &str) -> Capture {
-        Capture::start(&self.kernel, KERNEL_INTERFACE, filter)
+    /// True if the link loses, reorders and doubles frames.
+    pub fn is_bad(&self) -> bool {
+        !self.setup.impairment.is_empty()
+    }
+
+    /// What the kernel's side sends and receives, from the beginning.
+    pub fn capture(&self) -> &Capture {
+        &self.capture
     }
 
     /// What the kernel's neighbour table says of an address.
@@ -149,20 +220,33 @@ impl Host {
     /// Sockets are left after a while.
     #[track_caller]
     pub fn wait_closed(&self) {
-        crate::wait::until("the stack's sockets to be gone", crate::wait::SOON, || {
+        crate::wait::until("the stack's sockets to be gone", SOON, || {
             self.net.with_stack(|stack, _| stack.socket_count() == 0)
         });
     }
 
-    /// Ends the stack; a test that calls it knows that the device and the driver were well to the end.
+    /// Ends the stack: nothing went wrong with its device, and the capture is clean but for `allowed`.
     ///
     /// # Panics
-    /// They were not.
+    /// It is not.
     #[track_caller]
-    pub fn finish(self) {
+    pub fn finish(self, allowed: &[&str]) {
         let errors = self.net.device_errors(self.interface);
         assert_eq!((errors.failed_reads, errors.last.as_deref()), (0, None), "{errors:?}");
-        self.driver.stop().expect("the driver was well");
+        assert!(!self.driver.is_finished(), "{:?}", self.driver.stop());
+        let is_bad = self.is_bad();
+        let capture = self.capture.stop();
+        let mut allowed = [allowed, LATE, &[KERNEL_CHECKSUM]].concat();
+        assert_eq!(capture.count(&OWN_CHECKSUM.replace("MAC", STACK_MAC)), 0, "{:?}", capture.path());
+        if is_bad {
+            // What comes late after the end is answered by a reset.
+            allowed.extend([LOSS, DSACK, RESET].concat());
+        } else if !allowed.contains(&LOSS[0]) {
+            // The kernel answers at once, however busy the machine is.
+            let stats = self.net.with_stack(|stack, _| stack.stats());
+            assert_eq!(stats.tcp.retrans_segs, 0, "{:?}: {:?}", capture.path(), stats.sent);
+        }
+        assert_clean_under_tshark(capture.path(), &allowed);
     }
 }
 

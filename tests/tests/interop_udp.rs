@@ -1,0 +1,159 @@
+//! Datagrams between the stack and the kernel, and the errors that come back.
+
+use std::io::ErrorKind;
+
+use ustack::blocking::UdpSocket;
+use ustack_tests::app::Task;
+use ustack_tests::host::{Host, KERNEL, STACK, at, everywhere};
+use ustack_tests::pattern::{Received, pattern};
+use ustack_tests::peer::Peer;
+use ustack_tests::process::tool;
+use ustack_tests::tshark::RESET;
+use ustack_tests::wait::{SOON, now};
+
+const PEER: &str = env!("CARGO_BIN_EXE_kernel_peer");
+const SIZES: [usize; 8] = [0, 1, 512, 1_452, 1_472, 1_473, 9_000, 65_507];
+/// A datagram this long passes a bad link often enough: two fragments.
+const SHORT: usize = 2_000;
+/// How long to wait for an answer before one asks again.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// A bound socket of the stack's that waits for a while.
+fn bind(host: &Host, address: &str, port: u16) -> UdpSocket {
+    let socket = UdpSocket::bind(&host.net, at(address, port)).expect("the port is free");
+    socket.set_read_timeout(Some(SOON)).expect("it is not zero");
+    socket
+}
+
+/// Sends a datagram until its answer comes, which must be the same bytes.
+#[track_caller]
+fn ask(socket: &UdpSocket, datagram: &[u8]) {
+    let deadline = now() + SOON;
+    let mut answer = vec![0; 65_536];
+    loop {
+        assert_eq!(socket.send(datagram).expect("it is taken"), datagram.len());
+        match socket.recv(&mut answer) {
+            Ok(len) if answer[..len] == *datagram => return,
+            // A late answer to an earlier one.
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        }
+        assert!(now() < deadline, "no answer to {} bytes", datagram.len());
+    }
+}
+
+#[test]
+fn the_kernel_echoes_datagrams_of_all_sizes() {
+    everywhere(&[], &[], |host| {
+        for (kernel, stack) in KERNEL.into_iter().zip(STACK) {
+            let _server = Peer::listen(&host.kernel, PEER, &format!("udp-listen {} --echo", at(kernel, 8)));
+            let socket = bind(host, stack, 0);
+            socket.connect(at(kernel, 8)).expect("there is a route");
+            socket.set_read_timeout(Some(if host.is_bad() { AGAIN } else { SOON })).expect("it is not zero");
+            for size in SIZES.into_iter().filter(|size| !host.is_bad() || *size <= SHORT) {
+                ask(&socket, &pattern(1, size));
+            }
+        }
+    });
+}
+
+#[test]
+fn the_stack_echoes_datagrams_of_all_sizes() {
+    everywhere(&[], &[], |host| {
+        for stack in STACK {
+            let socket = bind(host, stack, 7);
+            let asked = if host.is_bad() { 200 } else { SIZES.len() };
+            let server = Task::start("the stack's echo", move || {
+                let mut buffer = vec![0; 65_536];
+                let mut served = 0;
+                while served < asked
+                    && let Ok((len, from)) = socket.recv_from(&mut buffer)
+                {
+                    let mut received = Received::new(1);
+                    received.push(&buffer[..len]);
+                    assert_eq!(received.wrong(), None, "{len} bytes from {from}");
+                    if len == 0 || buffer[0] != b'!' {
+                        socket.send_to(&buffer[..len], from).expect("it is taken");
+                    }
+                    served += 1;
+                }
+                served
+            });
+            if host.is_bad() {
+                // Most arrive, some twice; nobody waits for those that do not.
+                let sizes = vec!["1000"; 100].join(",");
+                let words = format!("udp-send {} --sizes {sizes}", at(stack, 7));
+                let _ = Peer::start(&host.kernel, PEER, &words).finish(SOON).1.success();
+                let _ = server;
+                let arrived = || host.net.with_stack(|stack, _| stack.stats().udp.in_datagrams);
+                ustack_tests::wait::until("most to arrive", SOON, || arrived() >= 80);
+            } else {
+                let sizes = SIZES.map(|size| size.to_string()).join(",");
+                let words = format!("udp-send {} --sizes {sizes} --answered", at(stack, 7));
+                let (reports, client) = Peer::start(&host.kernel, PEER, &words).finish(SOON);
+                let _ = client.success();
+                let right = reports.iter().filter(|it| it.word() == "datagram" && it.is_right()).count();
+                assert_eq!(right, SIZES.len());
+                assert_eq!(server.finish(SOON), SIZES.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_closed_port_of_the_stack_is_unreachable() {
+    everywhere(&[], &[], |host| {
+        for stack in STACK {
+            // On a bad link the datagram or its error may be lost: then another asks.
+            ustack_tests::wait::until("the kernel to be refused", SOON, || {
+                let words = format!("udp-send {} --sizes 5 --answered --patience 1", at(stack, 9));
+                let (reports, client) = Peer::start(&host.kernel, PEER, &words).finish(SOON);
+                assert!(!client.status.success(), "nobody can have answered");
+                reports.iter().any(|report| report.get("kind") == Some("ConnectionRefused"))
+            });
+        }
+    });
+}
+
+#[test]
+fn a_closed_port_of_the_kernel_is_unreachable() {
+    everywhere(&[], &[], |host| {
+        for (kernel, stack) in KERNEL.into_iter().zip(STACK) {
+            let socket = bind(host, stack, 0);
+            socket.connect(at(kernel, 9)).expect("there is a route");
+            socket.set_read_timeout(Some(AGAIN)).expect("it is not zero");
+            ustack_tests::wait::until("the stack to be refused", SOON, || {
+                // The error may be told by either call.
+                let sent = socket.send(b"hello").map(|_| ());
+                let end = sent.and_then(|()| socket.recv(&mut [0; 10]).map(|_| ()));
+                end.expect_err("nobody can have answered").kind() == ErrorKind::ConnectionRefused
+            });
+        }
+    });
+}
+
+#[test]
+fn traceroute_finds_the_stack() {
+    let allowed = [RESET, &["No response seen to ICMP", "\"Time To Live\" only"]].concat();
+    everywhere(&["traceroute"], &allowed, |host| {
+        for stack in STACK {
+            // Datagrams, echo requests and SYNs.
+            for method in ["-4", "-6", "-I", "-T"] {
+                if method == if stack.contains(':') { "-4" } else { "-6" } {
+                    continue;
+                }
+                ustack_tests::wait::until(&format!("traceroute {method} to answer"), SOON, || {
+                    let mut trace = tool("traceroute");
+                    trace.args(["-n", "-q", "2", "-m", "4", "-w", "1", method, stack]);
+                    let text = host.kernel.run(&mut trace).success().text();
+                    let hops: Vec<&str> = text.lines().skip(1).collect();
+                    // It is one hop away, and answers each probe: unless the link loses it.
+                    let found =
+                        hops.len() == 1 && hops[0].contains(stack) && hops[0].matches(" ms").count() == 2;
+                    assert!(found || host.is_bad(), "{method}: {text}");
+                    found
+                });
+            }
+        }
+    });
+}
