@@ -3,6 +3,7 @@
 mod common;
 mod completions;
 mod decode;
+mod ping;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ping(ping::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
@@ -35,6 +37,7 @@ enum Command {
 impl Command {
     fn run(self) -> Outcome {
         match self {
+            Self::Ping(args) => ping::run(&args),
             Self::Decode(args) => decode::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
         }

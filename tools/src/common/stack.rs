@@ -1,0 +1,190 @@
+//! From what was typed to a stack that runs: wire, impairments, capture, addresses, seed.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use ustack::capture::{Capture, Tee};
+use ustack::device::Device;
+use ustack::ip::route::Route;
+use ustack::net::Net;
+use ustack::sim::{Impaired, Impairment};
+use ustack::wire::ethernet::MacAddr;
+use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
+
+use super::addresses::{AddressArgs, Addresses, mac_for};
+use super::console::note;
+use super::failure::Failure;
+use super::impairment::ImpairmentArgs;
+use super::repeat;
+use super::wire::{Open, WireArgs};
+
+/// Everything about the stack that can be typed, for all subcommands that run one.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct StackArgs {
+    #[command(flatten)]
+    pub(crate) wire: WireArgs,
+    #[command(flatten)]
+    pub(crate) addresses: AddressArgs,
+    #[command(flatten)]
+    pub(crate) impairment: ImpairmentArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// How the run is written down and repeated.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct RunArgs {
+    /// Write all packets to this file (pcapng), with the reason of each as its comment
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capture: Option<PathBuf>,
+    /// What looks random follows from it: sequence numbers, ports, the luck of impairments
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// What can run: checked, but nothing is open yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    args: StackArgs,
+    impairment: Impairment,
+    seed: u64,
+}
+
+/// A stack on its wire. Something has to drive it.
+pub(crate) struct Running {
+    pub(crate) net: Net,
+    pub(crate) interface: InterfaceId,
+    capture: Option<(Capture, PathBuf)>,
+}
+
+impl StackArgs {
+    /// Checks what was typed.
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        let AddressArgs { address, accept_router_advertisements, .. } = &self.addresses;
+        if self.wire.is_network() && address.is_empty() && !accept_router_advertisements {
+            let text = "which address is free on that network? Give one: --address 192.168.1.200/24";
+            return Err(Failure::Usage(text.into()));
+        }
+        self.addresses.check()?;
+        let seed = match self.run.seed {
+            Some(seed) => seed,
+            None => repeat::random_seed().map_err(|error| Failure::cannot_open("/dev/urandom", &error))?,
+        };
+        Ok(Plan { impairment: self.impairment.impairment()?, args: self.clone(), seed })
+    }
+}
+
+impl Plan {
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.args.addresses.addresses(0)
+    }
+
+    pub(crate) fn mtu(&self) -> Option<u16> {
+        self.args.wire.mtu
+    }
+
+    /// Opens the wire that was chosen, and puts a stack on it.
+    pub(crate) fn open(&self) -> Result<Running, Failure> {
+        let wire = self.args.wire.wire();
+        let AddressArgs { mac, .. } = self.args.addresses;
+        self.open_on(wire.open(&self.addresses().kernel, self.mtu(), mac)?)
+    }
+
+    /// Puts a stack on a wire.
+    pub(crate) fn open_on(&self, open: Open) -> Result<Running, Failure> {
+        let Open { device, name, mac, place } = open;
+        let mut addresses = self.args.addresses.addresses(place);
+        if self.args.wire.is_network() && self.args.addresses.address.is_empty() {
+            // They come from router advertisements.
+            addresses.stack.clear();
+        }
+        let capture = self.args.run.capture.clone().map(|path| {
+            let capture = Capture::create(&path, since_1970());
+            let capture = capture.map_err(|error| Failure::cannot_open(path.display(), &error))?;
+            Ok::<_, Failure>((capture, path))
+        });
+        let capture = capture.transpose()?;
+        let device = self.wrap(device, capture.as_ref().map(|(capture, _)| capture), &name)?;
+        let config = self.interface_config(&addresses, mac);
+        let net = Net::new(Stack::new(Config::seeded(self.seed)));
+        let refused =
+            |error: &dyn std::fmt::Display| Failure::Usage(format!("the stack refuses {name}: {error}"));
+        let interface = net.attach(config, device).map_err(|error| refused(&error))?;
+        for &gateway in &self.args.addresses.gateway {
+            let route = Route::default_via(gateway, interface);
+            net.with_stack(|stack, _| stack.add_route(route)).map_err(|error| refused(&error))?;
+        }
+        let ours: Vec<_> = addresses.stack.iter().map(ToString::to_string).collect();
+        note!(
+            "{} on {name}",
+            if ours.is_empty() { "addresses by advertisement".into() } else { ours.join(", ") }
+        );
+        if !self.impairment.is_none() {
+            note!("both directions: {}", self.impairment);
+        }
+        note!("seed {}; again: {}", self.seed, repeat::command(self.seed));
+        Ok(Running { net, interface, capture })
+    }
+
+    /// The device as the stack is to see it. The capture stands between the stack and the impairments.
+    fn wrap(
+        &self,
+        device: Box<dyn Device>,
+        capture: Option<&Capture>,
+        name: &str,
+    ) -> Result<Box<dyn Device>, Failure> {
+        let unwritable = |error: std::io::Error| Failure::Unmet(format!("cannot write the capture: {error}"));
+        if self.impairment.is_none() {
+            return Ok(match capture {
+                Some(capture) => Box::new(Tee::new(device, capture.clone(), name).map_err(unwritable)?),
+                None => device,
+            });
+        }
+        let mut impaired = Impaired::new(device, self.impairment, self.impairment, self.seed);
+        if let Some(capture) = capture {
+            impaired.capture(capture.clone(), name).map_err(unwritable)?;
+        }
+        Ok(Box::new(impaired))
+    }
+
+    fn interface_config(&self, addresses: &Addresses, mac: Option<MacAddr>) -> InterfaceConfig {
+        let typed = &self.args.addresses;
+        let first = addresses.stack.first().map(|cidr| mac_for(cidr.address()));
+        let mac = typed.mac.or(mac).or(first).unwrap_or(MacAddr([0x02, b'u', b's', 0, 0, 1]));
+        InterfaceConfig {
+            addresses: addresses.stack.iter().map(|cidr| (cidr.address(), cidr.prefix_len())).collect(),
+            dad: typed.detect_duplicates,
+            accept_router_advertisements: typed.accept_router_advertisements,
+            mtu: self.args.wire.mtu.map(usize::from),
+            ..InterfaceConfig::new(mac)
+        }
+    }
+}
+
+impl Running {
+    /// Completes the capture, and tells what went wrong on the way.
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
+        let errors = self.net.device_errors(self.interface);
+        if let Some(last) = errors.last {
+            note!(
+                "the device refused {} frames, and failed to read {}: {last}",
+                errors.refused,
+                errors.failed_reads
+            );
+        }
+        let Some((capture, path)) = &self.capture else { return Ok(()) };
+        capture
+            .finish()
+            .map_err(|error| Failure::Unmet(format!("cannot write {}: {error}", path.display())))?;
+        note!("{} packets in {1}; read them: ustack decode {1}", capture.packets(), path.display());
+        Ok(())
+    }
+}
+
+/// Now, for people who read the capture.
+#[allow(clippy::disallowed_methods, reason = "a capture tells the time of day")]
+fn since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,140 @@
+//! Which wire the stack is on: `--tap`, `--tun`, `--raw`, `--pnet` or `--hub`.
+
+use std::path::PathBuf;
+
+use ustack::device::{Cidr, Device, PacketBuilder, PnetBuilder, TapBuilder, TunBuilder};
+use ustack::wire::ethernet::MacAddr;
+
+use super::failure::Failure;
+use super::hub::Hub;
+
+/// The wire, as it is typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Wire")]
+pub(crate) struct WireArgs {
+    /// Talk with this machine through a TAP of this name, made if it is not there [default: tap0]
+    #[arg(long, value_name = "NAME", group = "wire")]
+    pub(crate) tap: Option<String>,
+    /// Talk with this machine through a TUN: IP packets without Ethernet
+    #[arg(long, value_name = "NAME", group = "wire")]
+    pub(crate) tun: Option<String>,
+    /// Join the network behind an interface by a packet socket; needs --address
+    #[arg(long, value_name = "INTERFACE", group = "wire")]
+    pub(crate) raw: Option<String>,
+    /// The same through the portable `pnet` library, which is slower
+    #[arg(long, value_name = "INTERFACE", group = "wire")]
+    pub(crate) pnet: Option<String>,
+    /// Talk with other ustacks that name the same folder; needs no privilege
+    #[arg(long, value_name = "FOLDER", group = "wire")]
+    pub(crate) hub: Option<PathBuf>,
+    /// Largest IP packet on the wire, in bytes
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
+    pub(crate) mtu: Option<u16>,
+}
+
+/// A wire that was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Tap(String),
+    Tun(String),
+    Raw(String),
+    Pnet(String),
+    Hub(PathBuf),
+}
+
+/// A wire that is open.
+pub(crate) struct Open {
+    pub(crate) device: Box<dyn Device>,
+    /// What it is called in messages and captures.
+    pub(crate) name: String,
+    /// The link address that the device expects us to have.
+    pub(crate) mac: Option<MacAddr>,
+    /// Our place in a hub.
+    pub(crate) place: u8,
+}
+
+impl WireArgs {
+    /// What was chosen; `tap0` if nothing was.
+    pub(crate) fn wire(&self) -> Wire {
+        let Self { tap, tun, raw, pnet, hub, mtu: _ } = self;
+        let choices = [
+            tun.clone().map(Wire::Tun),
+            raw.clone().map(Wire::Raw),
+            pnet.clone().map(Wire::Pnet),
+            hub.clone().map(Wire::Hub),
+        ];
+        let tap = || Wire::Tap(tap.clone().unwrap_or_else(|| "tap0".into()));
+        choices.into_iter().flatten().next().unwrap_or_else(tap)
+    }
+
+    /// Whether the wire is a network that others live on too.
+    pub(crate) fn is_network(&self) -> bool {
+        self.raw.is_some() || self.pnet.is_some()
+    }
+}
+
+impl Wire {
+    /// Opens it; of TAP and TUN, `kernel` are the addresses of the kernel's end.
+    pub(crate) fn open(
+        &self,
+        kernel: &[Cidr],
+        mtu: Option<u16>,
+        mac: Option<MacAddr>,
+    ) -> Result<Open, Failure> {
+        let mtu = mtu.map(usize::from);
+        let open = |device, name: &str, mac| Open { device, name: name.into(), mac, place: 0 };
+        Ok(match self {
+            Self::Tap(name) => {
+                let builder =
+                    kernel.iter().fold(TapBuilder::new(name).up(), |builder, &cidr| builder.address(cidr));
+                let tap = mtu.into_iter().fold(builder, TapBuilder::mtu).build()?;
+                let name = tap.name().to_string();
+                open(Box::new(tap), &name, None)
+            }
+            Self::Tun(name) => {
+                let builder =
+                    kernel.iter().fold(TunBuilder::new(name).up(), |builder, &cidr| builder.address(cidr));
+                let tun = mtu.into_iter().fold(builder, TunBuilder::mtu).build()?;
+                let name = tun.name().to_string();
+                open(Box::new(tun), &name, None)
+            }
+            Self::Raw(name) => {
+                let builder = PacketBuilder::new(name);
+                let packet = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets())).build()?;
+                let mac = Some(MacAddr(packet.mac()));
+                open(Box::new(packet), name, mac)
+            }
+            Self::Pnet(name) => {
+                let builder = PnetBuilder::new(name).switch_off_offloads();
+                let pnet = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets())).build()?;
+                let mac = Some(MacAddr(pnet.mac()));
+                open(Box::new(pnet), name, mac)
+            }
+            Self::Hub(folder) => {
+                let join = Hub::join(folder);
+                let hub = join.map_err(|error| {
+                    Failure::Device(format!("cannot join the hub {}: {error}", folder.display()))
+                })?;
+                let place = hub.number();
+                Open { place, ..open(Box::new(hub), &format!("hub {}", folder.display()), None) }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tap_is_the_default() {
+        assert_eq!(WireArgs::default().wire(), Wire::Tap("tap0".into()));
+    }
+
+    #[test]
+    fn what_is_named_is_taken() {
+        let args = WireArgs { raw: Some("eth0".into()), ..WireArgs::default() };
+        assert_eq!(args.wire(), Wire::Raw("eth0".into()));
+        assert!(args.is_network());
+    }
+}
