@@ -3,6 +3,7 @@
 mod common;
 mod completions;
 mod decode;
+mod host;
 mod ping;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Host(host::Args),
     Ping(ping::Args),
     Decode(decode::Args),
     Completions(completions::Args),
@@ -37,6 +39,7 @@ enum Command {
 impl Command {
     fn run(self) -> Outcome {
         match self {
+            Self::Host(args) => host::run(&args),
             Self::Ping(args) => ping::run(&args),
             Self::Decode(args) => decode::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
