@@ -2,8 +2,10 @@
 
 mod common;
 mod completions;
+mod connect;
 mod decode;
 mod host;
+mod listen;
 mod ping;
 
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Host(host::Args),
+    Connect(connect::Args),
+    Listen(listen::Args),
     Ping(ping::Args),
     Decode(decode::Args),
     Completions(completions::Args),
@@ -40,6 +44,8 @@ impl Command {
     fn run(self) -> Outcome {
         match self {
             Self::Host(args) => host::run(&args),
+            Self::Connect(args) => connect::run(&args),
+            Self::Listen(args) => listen::run(&args),
             Self::Ping(args) => ping::run(&args),
             Self::Decode(args) => decode::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
