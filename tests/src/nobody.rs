@@ -1,4 +1,4 @@
-//! The same test again, as an ordinary user.
+//! The same test again, with fewer rights.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::process::tool;
 
 /// Set in the second run.
-const AS_NOBODY: &str = "USTACK_TEST_AS_NOBODY";
+const AGAIN: &str = "USTACK_TEST_WITH_FEWER_RIGHTS";
 
-/// Whether this is the run as an ordinary user.
+/// Whether this is the second run.
 pub fn am_nobody() -> bool {
-    std::env::var_os(AS_NOBODY).is_some()
+    std::env::var_os(AGAIN).is_some()
 }
 
 /// Runs the test of that name of this program once more, as a user without any privilege. Needs `setpriv`, and root.
@@ -19,10 +19,24 @@ pub fn am_nobody() -> bool {
 /// The test fails there.
 #[track_caller]
 pub fn run_as_nobody(test: &str) {
+    run_with(&["--reuid=65534", "--regid=65534", "--clear-groups"], test);
+}
+
+/// The same as root without a capability, such as `net_admin`.
+///
+/// # Panics
+/// The test fails there.
+#[track_caller]
+pub fn run_without(capability: &str, test: &str) {
+    run_with(&[&format!("--bounding-set=-{capability}")], test);
+}
+
+#[track_caller]
+fn run_with(rights: &[&str], test: &str) {
     let copy = Copy::of_this_program(test);
     let mut again = tool("setpriv");
-    again.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy.0);
-    let done = again.args(["--exact", test]).env(AS_NOBODY, "1").output().expect("setpriv runs");
+    again.args(rights).arg(&copy.0);
+    let done = again.args(["--exact", test]).env(AGAIN, "1").output().expect("setpriv runs");
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success() && out.contains("1 passed"), "{out}{err}");
 }

@@ -9,7 +9,7 @@ use ustack::time::Instant;
 use ustack_tests::device::{address, expect, send, send_offloaded, transmit, udp_socket};
 use ustack_tests::frames::{asks_for_neighbor, udp, udp_payload};
 use ustack_tests::kernel::{Namespace, Need, ready};
-use ustack_tests::nobody::{am_nobody, run_as_nobody};
+use ustack_tests::nobody::{am_nobody, run_as_nobody, run_without};
 
 const NEEDS: [Need; 2] = [Need::Namespaces, Need::Tun];
 const OURS: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -168,4 +168,31 @@ fn an_ordinary_user_is_told_what_to_do() {
         return;
     }
     run_as_nobody("an_ordinary_user_is_told_what_to_do");
+}
+
+#[test]
+fn a_tap_that_root_prepared_is_there_for_others() {
+    if am_nobody() {
+        let prepared = || TapBuilder::new("tap5").address("10.9.0.1/24").mtu(1400).up();
+        let tap = prepared().build().expect("everything is as it should be");
+        assert_eq!((tap.name(), tap.capabilities().mtu), ("tap5", 1400));
+        drop(tap);
+        for (builder, command) in [
+            (prepared().address("10.9.0.7/24"), "`ip address add 10.9.0.7/24 dev tap5`"),
+            (prepared().mtu(1300), "`ip link set tap5 mtu 1300`"),
+            (prepared().mac(KERNELS), "`ip link set tap5 address 02:00:00:00:00:01`"),
+        ] {
+            let error = builder.build().expect_err("we may not change it").to_string();
+            assert!(error.contains(command), "{error}");
+        }
+        return;
+    }
+    if !ready(&[Need::Namespaces, Need::Tun, Need::Tool("ip"), Need::Tool("setpriv")]) {
+        return;
+    }
+    let namespace = Namespace::new();
+    namespace.ip("tuntap add tap5 mode tap user 0");
+    namespace.ip("address add 10.9.0.1/24 dev tap5");
+    namespace.ip("link set tap5 mtu 1400 up");
+    namespace.enter(|| run_without("net_admin", "a_tap_that_root_prepared_is_there_for_others"));
 }

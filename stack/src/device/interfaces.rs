@@ -26,11 +26,6 @@ pub fn interfaces() -> Vec<Interface> {
     found
 }
 
-/// The interface of that name.
-pub(super) fn named(name: &str) -> Option<Interface> {
-    interfaces().into_iter().find(|interface| interface.name == name)
-}
-
 impl From<&::pnet::datalink::NetworkInterface> for Interface {
     fn from(found: &::pnet::datalink::NetworkInterface) -> Self {
         Self {
@@ -50,7 +45,7 @@ mod tests {
 
     #[test]
     fn there_is_a_loopback() {
-        let lo = named("lo").unwrap();
+        let lo = interfaces().into_iter().find(|found| found.name == "lo").unwrap();
         assert!(lo.loopback);
         assert_eq!(lo.index, 1);
     }

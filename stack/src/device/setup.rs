@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::netlink::{LinkChange, Netlink};
 use super::sys::{self, Control, IfName};
-use super::{Cidr, Error, interfaces};
+use super::{Cidr, Error};
 
 /// What the kernel's end is to be like.
 #[derive(Clone, Debug, Default)]
@@ -31,36 +31,44 @@ pub(super) enum Step {
 
 impl Setup {
     /// Configures the link. Allocates nothing, so a child between `fork` and `exec` may do it.
+    ///
+    /// What is so already needs no privilege: an ordinary user may use a link that root has prepared.
     pub(super) fn apply(&self, name: &IfName) -> Result<(), (Step, io::Error)> {
         let at = |step| move |error| (step, error);
         let control = Control::open().map_err(at(Step::Netlink))?;
         let index = control.index(name).map_err(at(Step::Netlink))?;
         let mut netlink = Netlink::open().map_err(at(Step::Netlink))?;
-        if let Some(mac) = self.mac {
+        if let Some(mac) = self.mac
+            && control.link_address(name).is_ok_and(|(is, _)| is != mac)
+        {
             let change = LinkChange { mac: Some(mac), ..LinkChange::default() };
             netlink.change_link(index, &change).map_err(at(Step::Mac))?;
         }
-        if let Some(mtu) = self.mtu {
+        if let Some(mtu) = self.mtu
+            && control.mtu(name).is_ok_and(|is| is != mtu)
+        {
             let mtu = u32::try_from(mtu).unwrap_or(u32::MAX);
             let change = LinkChange { mtu: Some(mtu), ..LinkChange::default() };
             netlink.change_link(index, &change).map_err(at(Step::Mtu))?;
         }
-        if self.up {
+        let has = |flag| control.flags(name).is_ok_and(|flags| flags & flag != 0);
+        if self.up && !has(libc::IFF_UP) {
             let change = LinkChange { up: Some(true), ..LinkChange::default() };
             netlink.change_link(index, &change).map_err(at(Step::Up))?;
-            wait_until(|| control.flags(name).is_ok_and(|flags| flags & libc::IFF_RUNNING != 0));
-        }
-        for &address in &self.addresses {
-            match netlink.add_address(index, address) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                answer => answer.map_err(at(Step::Address(address)))?,
-            }
         }
         if self.up {
-            // Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives is dropped.
-            let is_local = |netlink: &mut Netlink, address| netlink.is_local(address).unwrap_or(true);
-            for address in self.addresses.iter().map(Cidr::address) {
-                wait_until(|| is_local(&mut netlink, address));
+            wait_until(|| has(libc::IFF_RUNNING));
+        }
+        for &address in &self.addresses {
+            let is_local = |netlink: &mut Netlink| netlink.is_local(address.address());
+            match netlink.add_address(index, address) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if is_refused(&error) && is_local(&mut netlink).unwrap_or(false) => {}
+                answer => answer.map_err(at(Step::Address(address)))?,
+            }
+            if self.up {
+                // Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives is dropped.
+                wait_until(|| is_local(&mut netlink).unwrap_or(true));
             }
         }
         for &gateway in &self.gateways {
@@ -68,23 +76,10 @@ impl Setup {
         }
         Ok(())
     }
+}
 
-    /// Whether the link is already as it should be, so that an ordinary user may do without changing it.
-    pub(super) fn is_so(&self, name: &IfName) -> bool {
-        let Ok(control) = Control::open() else { return false };
-        let mac_is_so = |mac| control.link_address(name).is_ok_and(|(is, _)| is == mac);
-        let mtu_is_so = |mtu| control.mtu(name).is_ok_and(|is| is == mtu);
-        let up_is_so = || control.flags(name).is_ok_and(|flags| flags & libc::IFF_UP != 0);
-        let addresses = || interfaces::named(name.as_str()).map(|found| found.addresses).unwrap_or_default();
-        self.mac.is_none_or(mac_is_so)
-            && self.mtu.is_none_or(mtu_is_so)
-            && (!self.up || up_is_so())
-            && (self.addresses.is_empty() || {
-                let present = addresses();
-                self.addresses.iter().all(|address| present.contains(address))
-            })
-            && self.gateways.is_empty()
-    }
+fn is_refused(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// Waits until the kernel has done what it does by and by. What does not happen in a second is left to show itself.

@@ -193,11 +193,8 @@ impl QueueBuilder {
         let name = interface_name(&self.name)?;
         let (name, file) =
             open(&name, self.medium, self.offload).map_err(|(step, cause)| step.explain(&name, cause))?;
-        if let Err((step, cause)) = self.setup.apply(&name)
-            && !self.setup.is_so(&name)
-        {
-            return Err(setup::explain(&name, &self.setup, step, cause));
-        }
+        let applied = self.setup.apply(&name);
+        applied.map_err(|(step, cause)| setup::explain(&name, &self.setup, step, cause))?;
         let mtu = Control::open().and_then(|control| control.mtu(&name));
         let mtu = mtu.map_err(|cause| Error::new(format!("cannot ask for the MTU of {name}"), cause))?;
         Ok(Queue::new(name, file, self.medium, mtu, self.offload))
