@@ -4,6 +4,7 @@
 pub mod app;
 pub mod architecture;
 pub mod device;
+pub mod duet;
 pub mod frames;
 pub mod host;
 pub mod kernel;
