@@ -80,6 +80,7 @@ impl Picked {
 }
 
 /// Where the bytes after `Stack::head` lie.
+#[allow(clippy::large_enum_variant, reason = "it lives for one call")]
 enum Body {
     /// In `Stack::body`.
     Own,
@@ -92,6 +93,7 @@ enum Body {
 }
 
 /// How a socket's turn went.
+#[allow(clippy::large_enum_variant, reason = "it lives for one call")]
 enum Turn {
     Frame(Picked),
     /// It has nothing (more) to say, or has to wait.

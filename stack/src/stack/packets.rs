@@ -60,6 +60,7 @@ impl Replies {
     }
 
     /// Adds a packet; hands it back if there is no room.
+    #[allow(clippy::result_large_err, reason = "a refused packet gives its buffer back")]
     pub(crate) fn push(&mut self, packet: Packet) -> Result<(), Packet> {
         if self.queue.len() >= Self::MOST || self.bytes + packet.bytes.len() > Self::MOST_BYTES {
             return Err(packet);
