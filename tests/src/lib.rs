@@ -7,6 +7,7 @@ pub mod device;
 pub mod duet;
 pub mod frames;
 pub mod host;
+pub mod http;
 pub mod kernel;
 pub mod nobody;
 pub mod pattern;

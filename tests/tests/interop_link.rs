@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ustack::Event;
 use ustack::blocking::{TcpStream, UdpSocket};
-use ustack::ip::route::{Prefix, Route};
+use ustack::ip::route::Route;
 use ustack_tests::app::{connect, echo, exchange, receive, send, serve};
 use ustack_tests::host::{
     Host, KERNEL, KERNEL_INTERFACE, Link, MAC, STACK, STACK_MAC, Setup, at, everywhere, ip, on_each,
