@@ -4,6 +4,7 @@ mod common;
 mod completions;
 mod connect;
 mod decode;
+mod demo;
 mod host;
 mod listen;
 mod ping;
@@ -32,6 +33,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Host(host::Args),
     Connect(connect::Args),
     Listen(listen::Args),
@@ -43,6 +45,7 @@ enum Command {
 impl Command {
     fn run(self) -> Outcome {
         match self {
+            Self::Demo(args) => demo::run(&args),
             Self::Host(args) => host::run(&args),
             Self::Connect(args) => connect::run(&args),
             Self::Listen(args) => listen::run(&args),

@@ -3,6 +3,7 @@
 use ustack::sim::Impairment;
 
 use super::failure::Failure;
+use super::repeat::quote;
 
 /// What happens to the frames of both directions.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -15,7 +16,7 @@ pub(crate) struct ImpairmentArgs {
     #[arg(long, value_name = "TIME")]
     delay: Option<String>,
     /// How far the delay varies: `2ms`; so frames overtake each other
-    #[arg(long, value_name = "TIME", requires = "delay")]
+    #[arg(long, value_name = "TIME")]
     jitter: Option<String>,
     /// How the jitter is distributed: uniform, normal or pareto
     #[arg(long, value_name = "NAME", requires = "jitter")]
@@ -37,8 +38,8 @@ pub(crate) struct ImpairmentArgs {
     limit: Option<usize>,
 }
 
-/// The delay of a wire that is to reorder and was given none: a frame overtakes by skipping it.
-const DELAY_TO_REORDER: &str = "10ms";
+/// The delay of a wire that is to reorder or to vary and was given none: a frame overtakes by skipping it.
+const DEFAULT_DELAY: &str = "10ms";
 
 impl ImpairmentArgs {
     /// What it means; `NONE` if nothing was asked for.
@@ -48,14 +49,39 @@ impl ImpairmentArgs {
             .map_err(|error| Failure::Usage(format!("impairment `{}`: {error}", self.words())))
     }
 
+    /// What it means over a wire that does `delay` and `rest`, in netem's words, unless told otherwise.
+    pub(crate) fn over(&self, delay: &str, rest: &str) -> Result<Impairment, Failure> {
+        // Of a word that is said twice the later counts.
+        let words = format!("{rest} {}", self.words_with(Some(delay)));
+        words.parse().map_err(|error| Failure::Usage(format!("impairment `{}`: {error}", words.trim())))
+    }
+
+    /// The options as they were typed, each after a space.
+    pub(crate) fn typed(&self) -> String {
+        let options = self.options(self.delay.clone());
+        let jitter = ("jitter", self.jitter.clone());
+        let given = options.into_iter().chain([jitter]).filter_map(|(word, value)| Some((word, value?)));
+        given.map(|(word, value)| format!(" --{word} {}", quote(&value))).collect()
+    }
+
     /// The same in netem's own words.
     fn words(&self) -> String {
-        let default_delay = self.reorder.as_ref().map(|_| DELAY_TO_REORDER);
+        self.words_with(self.reorder.as_ref().or(self.jitter.as_ref()).map(|_| DEFAULT_DELAY))
+    }
+
+    fn words_with(&self, default_delay: Option<&str>) -> String {
         let delay = self.delay.as_deref().or(default_delay).map(|delay| match &self.jitter {
             Some(jitter) => format!("{delay} {jitter}"),
             None => delay.to_string(),
         });
-        let options = [
+        let given =
+            self.options(delay).into_iter().filter_map(|(word, value)| Some(format!("{word} {}", value?)));
+        given.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Each option and its value, jitter being the delay's.
+    fn options(&self, delay: Option<String>) -> [(&'static str, Option<String>); 8] {
+        [
             ("delay", delay),
             ("distribution", self.distribution.clone()),
             ("loss", self.loss.clone()),
@@ -64,10 +90,7 @@ impl ImpairmentArgs {
             ("corrupt", self.corrupt.clone()),
             ("rate", self.rate.clone()),
             ("limit", self.limit.map(|limit| limit.to_string())),
-        ];
-        let given =
-            options.into_iter().filter_map(|(word, value)| value.map(|value| format!("{word} {value}")));
-        given.collect::<Vec<_>>().join(" ")
+        ]
     }
 }
 

@@ -33,7 +33,7 @@ fn repeat(arguments: impl Iterator<Item = OsString>, seed: u64) -> String {
 }
 
 /// The word as a shell takes it.
-fn quote(word: &str) -> String {
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,%@+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.into();

@@ -1,0 +1,205 @@
+//! `ustack demo`: what TCP and UDP do on a bad network, shown.
+
+mod client;
+mod connectionless;
+mod frame;
+mod ladder;
+mod ordering;
+mod peer;
+mod place;
+mod report;
+mod retransmission;
+mod stream;
+mod style;
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use ustack::capture::Capture;
+use ustack::sim::Impairment;
+use ustack::time::Duration;
+
+use self::place::{Place, Simulated};
+use self::report::{Check, Demo, Part, Wire};
+use self::style::Style;
+use crate::common::console;
+use crate::common::failure::{Failure, Outcome};
+use crate::common::impairment::ImpairmentArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  ustack demo                             all three, briefly
+  ustack demo ordering                    messages overtake each other and come twice
+  ustack demo retransmission --loss 20%   what is lost, how it is noticed, when it is sent again
+  ustack demo retransmission --no-sack    the same, noticed by duplicate ACKs
+  ustack demo connectionless --capture udp.pcapng
+
+All happens in virtual time, and follows from --seed: the same command shows the same, to the bit.";
+
+/// See what TCP and UDP do on a bad network: in virtual time, without privileges.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to see; all three, briefly, if it is left out
+    #[arg(value_enum)]
+    topic: Option<Topic>,
+    #[command(flatten)]
+    link: ImpairmentArgs,
+    /// How many messages are sent
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    messages: Option<u16>,
+    /// Where all luck comes from
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Do without selective acknowledgments
+    #[arg(long)]
+    no_sack: bool,
+    /// Write all frames, with why they were sent and their fates, to this file (pcapng)
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Topic {
+    /// TCP delivers in order; UDP as it comes
+    Ordering,
+    /// What is lost is noticed, and sent again
+    Retransmission,
+    /// No handshake, no repair, and an ICMP error
+    Connectionless,
+}
+
+/// What a demonstration does unless told otherwise.
+struct Defaults {
+    delay: &'static str,
+    /// The rest of what the wire does, in netem's words.
+    link: &'static str,
+    messages: usize,
+    seed: u64,
+}
+
+impl Topic {
+    const ALL: [Self; 3] = [Self::Ordering, Self::Retransmission, Self::Connectionless];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ordering => ordering::NAME,
+            Self::Retransmission => retransmission::NAME,
+            Self::Connectionless => connectionless::NAME,
+        }
+    }
+
+    const fn defaults(self) -> Defaults {
+        match self {
+            Self::Ordering => {
+                Defaults { delay: "10ms", link: "reorder 25% duplicate 15%", messages: 10, seed: 35 }
+            }
+            Self::Retransmission => Defaults { delay: "10ms", link: "loss 10%", messages: 16, seed: 40 },
+            Self::Connectionless => Defaults { delay: "10ms", link: "loss 15%", messages: 10, seed: 2 },
+        }
+    }
+}
+
+/// What is to be done, everything decided.
+#[derive(Clone, Debug)]
+struct Plan {
+    topic: Topic,
+    link: Impairment,
+    messages: usize,
+    seed: u64,
+    sack: bool,
+    /// Ladders show only what matters most.
+    brief: bool,
+    repeat: String,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let topics = args.topic.map_or(Topic::ALL.to_vec(), |topic| vec![topic]);
+    let plans = topics.into_iter().map(|topic| args.plan(topic)).collect::<Result<Vec<_>, _>>()?;
+    let capture = args
+        .capture
+        .as_ref()
+        .map(|path| Capture::create(path, 0).map_err(|error| Failure::cannot_open(path.display(), &error)));
+    let capture = capture.transpose()?;
+    let style = Style::of_stdout();
+    let mut out = console::stdout();
+    let (mut documents, mut holds, mut start) = (Vec::new(), true, Duration::ZERO);
+    for plan in &plans {
+        let mut place =
+            Place::Simulated(Box::new(Simulated::new(plan.link, plan.seed, start, capture.as_ref())?));
+        let demo = plan.run(&mut place)?;
+        start = Duration::from_nanos(place.now().as_nanos());
+        holds &= demo.holds();
+        if args.json {
+            documents.push(demo.json());
+        } else {
+            if !documents.is_empty() || plan.topic != plans[0].topic {
+                writeln!(out)?;
+            }
+            demo.write(&mut out, style)?;
+        }
+    }
+    if let Some(capture) = &capture {
+        capture.finish()?;
+    }
+    if args.json {
+        let document = json!({ "holds": holds, "demos": documents });
+        writeln!(out, "{document:#}")?;
+    }
+    out.flush()?;
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+impl Args {
+    fn plan(&self, topic: Topic) -> Result<Plan, Failure> {
+        let Defaults { delay, link, messages, seed } = topic.defaults();
+        let link = self.link.over(delay, link)?;
+        let messages = self.messages.map_or(messages, usize::from);
+        let seed = self.seed.unwrap_or(seed);
+        let (brief, repeat) = (self.topic.is_none(), self.repeat(topic, seed));
+        Ok(Plan { topic, link, messages, seed, sack: !self.no_sack, brief, repeat })
+    }
+
+    /// The command that does the same again.
+    fn repeat(&self, topic: Topic, seed: u64) -> String {
+        let mut command = format!("ustack demo {} --seed {seed}", topic.name());
+        if let Some(messages) = self.messages {
+            let _ = write!(command, " --messages {messages}");
+        }
+        command.push_str(&self.link.typed());
+        if self.no_sack {
+            command.push_str(" --no-sack");
+        }
+        command
+    }
+}
+
+impl Plan {
+    fn run(&self, place: &mut Place) -> std::io::Result<Demo> {
+        match self.topic {
+            Topic::Ordering => ordering::run(self, place),
+            Topic::Retransmission => retransmission::run(self, place),
+            Topic::Connectionless => connectionless::run(self, place),
+        }
+    }
+
+    fn demo(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        parts: Vec<Part>,
+        verdict: Vec<Check>,
+        details: Value,
+        wire: Wire,
+    ) -> Demo {
+        let (link, seed, repeat) = (self.link.to_string(), self.seed, self.repeat.clone());
+        Demo { name, about, link, seed, parts, verdict, details, wire, repeat }
+    }
+}
