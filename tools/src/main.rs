@@ -8,6 +8,7 @@ mod demo;
 mod host;
 mod listen;
 mod ping;
+mod replay_command;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ enum Command {
     Listen(listen::Args),
     Ping(ping::Args),
     Decode(decode::Args),
+    Replay(replay_command::Args),
     Completions(completions::Args),
 }
 
@@ -51,6 +53,7 @@ impl Command {
             Self::Listen(args) => listen::run(&args),
             Self::Ping(args) => ping::run(&args),
             Self::Decode(args) => decode::run(&args),
+            Self::Replay(args) => replay_command::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
         }
     }

@@ -1,0 +1,3 @@
+//! What the command line of ustack is made of, for tests and programs that want it without a process.
+
+pub mod replay;
