@@ -8,3 +8,6 @@ mod wait;
 pub use self::raw::RawSocket;
 pub use self::tcp::{Incoming, TcpListener, TcpStream};
 pub use self::udp::UdpSocket;
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod socket;
 mod tcp;
 mod thread;
 #[cfg(feature = "tokio")]
-mod tokio;
+mod tokio_driver;
 mod udp;
 mod wakers;
 
@@ -30,7 +30,7 @@ use self::socket::Socket;
 pub use self::tcp::{TcpListener, TcpStream};
 pub use self::thread::Driver;
 #[cfg(feature = "tokio")]
-pub use self::tokio::drive;
+pub use self::tokio_driver::drive;
 pub use self::udp::UdpSocket;
 use crate::Stack;
 use crate::buf::frame::InterfaceId;

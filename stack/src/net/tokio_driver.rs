@@ -6,9 +6,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use ::tokio::io::unix::AsyncFd;
-use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ::tokio::sync::Notify;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use super::shared::Turn;
 use super::thread::Descriptors;
@@ -28,7 +28,7 @@ pub async fn drive(net: Net) -> io::Result<()> {
     loop {
         let span = match shared.drive()? {
             Turn::Again => {
-                ::tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
                 continue;
             }
             Turn::Sleep(span) => span,
@@ -40,11 +40,11 @@ pub async fn drive(net: Net) -> io::Result<()> {
         }
         let asleep = async {
             match span {
-                Some(span) => ::tokio::time::sleep(span.into()).await,
+                Some(span) => tokio::time::sleep(span.into()).await,
                 None => core::future::pending().await,
             }
         };
-        ::tokio::select! {
+        tokio::select! {
             result = readable(&devices) => result?,
             () = notify.notified() => {}
             () = asleep => {}
@@ -88,3 +88,6 @@ impl AsyncWrite for TcpStream {
         self.end()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Two stacks, each with a driver of its own, on a wire in memory.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+use crate::device::{Capabilities, Medium, Memory};
+use crate::net::{Driver, Net};
+use crate::raw::Family;
+use crate::wire::ethernet::MacAddr;
+use crate::{Config, InterfaceConfig, Stack};
+
+const SERVER: &str = "10.0.0.2:7";
+
+fn hosts() -> [(Net, Driver); 2] {
+    let wire = Memory::builder(Capabilities::plain(Medium::Ethernet, 1500)).pollable();
+    let (a, b) = wire.pair().expect("descriptors are left");
+    [(a, 1), (b, 2)].map(|(device, last)| {
+        let net = Net::new(Stack::new(Config::seeded(u64::from(last))));
+        let config = InterfaceConfig { dad: false, ..InterfaceConfig::new(MacAddr([2, 0, 0, 0, 0, last])) };
+        let config = config.address([10, 0, 0, last].into(), 24);
+        net.attach(config, device).expect("the configuration fits");
+        let driver = Driver::spawn(&net).expect("a thread is left");
+        (net, driver)
+    })
+}
+
+fn server() -> SocketAddr {
+    SERVER.parse().expect("an address")
+}
+
+#[test]
+fn a_server_thread_echoes_to_many_clients() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let listener = TcpListener::bind(&net, server()).unwrap();
+    let serving = thread::spawn(move || {
+        for stream in listener.incoming().take(3) {
+            let mut stream = stream.unwrap();
+            let mut writer = stream.try_clone().unwrap();
+            io::copy(&mut stream, &mut writer).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        }
+    });
+    for round in 0..3u8 {
+        let mut stream = TcpStream::connect(&client, server()).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), server());
+        let mut reader = stream.try_clone().unwrap();
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).map(|_| all)
+        });
+        let text = vec![round; 300_000];
+        stream.write_all(&text).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert!(reading.join().unwrap().unwrap() == text);
+    }
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_timeout_ends_a_wait() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let listener = TcpListener::bind(&net, server()).unwrap();
+    let mut stream = TcpStream::connect(&client, server()).unwrap();
+    let _held = listener.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    assert_eq!(stream.read(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert_eq!(
+        stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(),
+        io::ErrorKind::InvalidInput
+    );
+    let nobody = "10.0.0.99:7".parse().unwrap();
+    let error = TcpStream::connect_timeout(&client, nobody, Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
+fn errors_are_those_that_std_names() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let refused = TcpStream::connect(&client, server()).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    let elsewhere = TcpStream::connect(&client, "192.0.2.1:7".parse().unwrap()).unwrap_err();
+    assert_eq!(elsewhere.kind(), io::ErrorKind::NetworkUnreachable);
+    let _first = TcpListener::bind(&net, server()).unwrap();
+    let taken = TcpListener::bind(&net, server()).unwrap_err();
+    assert_eq!(
+        (taken.kind(), taken.to_string()),
+        (io::ErrorKind::AddrInUse, format!("address {SERVER} is in use"))
+    );
+    let foreign = UdpSocket::bind(&net, "10.0.0.1:7".parse().unwrap()).unwrap_err();
+    assert_eq!(foreign.kind(), io::ErrorKind::AddrNotAvailable);
+}
+
+#[test]
+fn datagrams_and_pings_cross() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let serving = UdpSocket::bind(&net, server()).unwrap();
+    let asking = UdpSocket::bind(&client, "0.0.0.0:0".parse().unwrap()).unwrap();
+    asking.connect(server()).unwrap();
+    asking.send(b"a question").unwrap();
+    let mut buf = [0; 64];
+    let (n, from) = serving.recv_from(&mut buf).unwrap();
+    serving.send_to(&buf[..n], from).unwrap();
+    assert_eq!(asking.recv(&mut buf).unwrap(), 10);
+
+    let raw = RawSocket::open(&client, Family::V4, 1).unwrap();
+    let request = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
+    raw.send_to(&request, [10, 0, 0, 2].into(), None).unwrap();
+    let reply = raw.recv_from(&mut buf).unwrap();
+    assert_eq!((reply.copied, buf[0], reply.arrival.from), (8, 0, [10, 0, 0, 2].into()));
+}
+
+#[test]
+fn a_driver_stops_when_it_is_told() {
+    let [(client, driver), _other] = hosts();
+    assert!(!driver.is_finished());
+    driver.stop().unwrap();
+    let error = TcpStream::connect_timeout(&client, server(), Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
