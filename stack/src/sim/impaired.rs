@@ -4,7 +4,7 @@ use core::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::channel::Channel;
+use super::channel::{Channel, Passage};
 use super::fate::FateList;
 use super::impair::Impairment;
 use super::trace::Comment;
@@ -28,6 +28,22 @@ pub struct Impaired<D> {
     incoming: Channel,
     refused: u64,
     capture: Option<(Capture, InterfaceId)>,
+    trace: Option<(Vec<Passed>, usize)>,
+}
+
+/// A frame that was sent through an impaired device, or received.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// When it was handed to the impairments: by us, or by the device within.
+    pub time: Instant,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Its number in that direction, its fate, and when it arrives.
+    pub passage: Passage,
+    /// Why it was sent; foreign if it was received.
+    pub why: Why,
+    /// Its bytes as they were sent.
+    pub bytes: Vec<u8>,
 }
 
 impl<D: Device> Impaired<D> {
@@ -35,7 +51,7 @@ impl<D: Device> Impaired<D> {
     pub fn new(inner: D, outgoing: Impairment, incoming: Impairment, seed: u64) -> Self {
         let outgoing = Channel::new("out", outgoing, seed, 0);
         let incoming = Channel::new("in", incoming, seed, 1);
-        Self { inner, outgoing, incoming, refused: 0, capture: None }
+        Self { inner, outgoing, incoming, refused: 0, capture: None, trace: None }
     }
 
     /// The device within.
@@ -89,6 +105,16 @@ impl<D: Device> Impaired<D> {
         Ok(())
     }
 
+    /// Keeps the frames that pass from now on, at most `limit`.
+    pub fn record_trace(&mut self, limit: usize) {
+        self.trace = Some((Vec::new(), limit));
+    }
+
+    /// The frames kept since the last call, in the order in which they were handed to the impairments.
+    pub fn take_trace(&mut self) -> Vec<Passed> {
+        self.trace.as_mut().map(|(frames, _)| core::mem::take(frames)).unwrap_or_default()
+    }
+
     /// Hands to the device what has come to the end of its delay.
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         while let Some(delivery) = self.outgoing.pop(now) {
@@ -106,6 +132,13 @@ impl<D: Device> Impaired<D> {
             let RxFrame { bytes, offload } = frame;
             let why = Why::new(Reason::Foreign);
             let passage = self.incoming.push(now, &TxFrame { head: bytes, body: [&[], &[]], offload, why });
+            keep(&mut self.trace, || Passed {
+                time: now,
+                direction: Direction::In,
+                passage,
+                why,
+                bytes: bytes.to_vec(),
+            });
             if let (Some((capture, interface)), true) = (&self.capture, passage.fate.is_drop()) {
                 let comment = passage.fate.comment();
                 let direction = Some(Direction::In);
@@ -139,6 +172,13 @@ impl<D: Device> Device for Impaired<D> {
     /// Never full: what finds no room has the fate `overflow`.
     fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
         let passage = self.outgoing.push(now, frame);
+        keep(&mut self.trace, || Passed {
+            time: now,
+            direction: Direction::Out,
+            passage,
+            why: frame.why,
+            bytes: frame.to_vec(),
+        });
         if let Some((capture, interface)) = &self.capture {
             let (interface, direction) = (*interface, Some(Direction::Out));
             let comment = Comment { why: &frame.why, passage: &passage };
@@ -158,6 +198,15 @@ impl<D: Device> Device for Impaired<D> {
         let deadlines =
             [self.outgoing.poll_timeout(), self.incoming.poll_timeout(), self.inner.poll_timeout()];
         deadlines.into_iter().flatten().min()
+    }
+}
+
+/// Adds a frame to the trace, if there is one and it has room.
+fn keep(trace: &mut Option<(Vec<Passed>, usize)>, frame: impl FnOnce() -> Passed) {
+    if let Some((frames, limit)) = trace
+        && frames.len() < *limit
+    {
+        frames.push(frame());
     }
 }
 

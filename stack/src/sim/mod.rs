@@ -18,7 +18,7 @@ mod trace;
 pub use channel::{Channel, Delivery, Passage};
 pub use fate::{Corruption, Counts, Drop, Fate, FateError, FateList, Fated};
 pub use impair::{Chance, Distribution, Impairment, ImpairmentError, Loss, Probability, Rate, Reorder};
-pub use impaired::Impaired;
+pub use impaired::{Impaired, Passed};
 pub use link::{Link, LinkConfig, Port};
 pub use net::{LinkId, Net, NodeId, Stop};
 pub use node::{Node, SwitchKind};

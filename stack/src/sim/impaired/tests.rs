@@ -52,6 +52,25 @@ fn without_impairments_frames_pass_at_once() {
 }
 
 #[test]
+fn a_trace_keeps_what_passes_with_its_fate() {
+    let (mut near, mut far) = impaired("delay 10ms", "loss 100%");
+    near.record_trace(2);
+    near.send(at(0.ms()), &tx(b"ping")).unwrap();
+    far.send(at(0.ms()), &tx(b"pong")).unwrap();
+    assert_eq!(received(&mut near, at(1.ms())), [""; 0]);
+    near.send(at(2.ms()), &tx(b"beyond the limit")).unwrap();
+    let trace = near.take_trace();
+    let [sent, lost] = &trace[..] else { panic!("{trace:?}") };
+    assert_eq!(
+        (sent.direction, sent.time, sent.passage.arrival),
+        (Direction::Out, at(0.ms()), Some(at(10.ms())))
+    );
+    assert_eq!((sent.why.reason(), &sent.bytes[..]), (Reason::Rto, &b"ping-body"[..]));
+    assert_eq!((lost.direction, lost.time, lost.passage.arrival), (Direction::In, at(1.ms()), None));
+    assert_eq!((near.take_trace().len(), near.outgoing().counts().frames), (0, 2));
+}
+
+#[test]
 fn fates_of_both_directions_can_be_played_back() {
     let (mut near, mut far) = impaired("", "");
     let list: FateList = "frame 2 of out: drop\nframe 1 of in: duplicate 5ms\n".parse().unwrap();
