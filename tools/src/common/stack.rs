@@ -184,7 +184,7 @@ impl Running {
 
 /// Now, for people who read the capture.
 #[allow(clippy::disallowed_methods, reason = "a capture tells the time of day")]
-fn since_1970() -> u64 {
+pub(crate) fn since_1970() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -89,7 +89,7 @@ pub(crate) fn arrived<I: IntoIterator<Item = usize>>(
 ) -> Vec<usize> {
     let near = frames.iter().filter(|frame| frame.from == Side::Near);
     let arrivals = near.flat_map(|frame| frame.arrivals().map(move |arrival| (arrival, frame)));
-    let mut whole: Vec<_> = arrivals.filter(|(arrival, _)| arrival.is_whole).collect();
+    let mut whole: Vec<_> = arrivals.filter(|(arrival, _)| arrival.is_taken).collect();
     whole.sort_by_key(|(arrival, _)| arrival.time);
     whole.into_iter().flat_map(|(_, frame)| of(frame)).collect()
 }

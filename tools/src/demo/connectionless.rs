@@ -13,6 +13,7 @@ use super::peer::{CLOSED_PORT, GREETER_PORT, greeting};
 use super::place::{Place, Recording, far, within};
 use super::report::{Check, Demo, Part, Wire, table};
 use super::stream::{Stream, list, plural};
+use crate::common::failure::Failure;
 
 pub(crate) const NAME: &str = "connectionless";
 const ABOUT: &str = "A datagram needs no handshake, and nobody repairs its loss.";
@@ -26,7 +27,7 @@ const PACE: Duration = Duration::from_millis(2);
 /// How long an answer is waited for: longer than it takes to ask twice who the neighbour is.
 const PATIENCE: Duration = Duration::from_millis(2500);
 
-pub(crate) fn run(plan: &Plan, place: &mut Place) -> io::Result<Demo> {
+pub(crate) fn run(plan: &Plan, place: &mut Place) -> Result<Demo, Failure> {
     let count = plan.messages;
     let mut verdict = Vec::new();
     let mut frames = Vec::new();
@@ -78,7 +79,7 @@ pub(crate) fn run(plan: &Plan, place: &mut Place) -> io::Result<Demo> {
         "udp": udp_side.json(&udp_read),
         "tcp": tcp_side.json(&tcp_read),
     });
-    Ok(plan.demo(NAME, ABOUT, vec![first, second, third, fourth], verdict, details, wire))
+    Ok(plan.demo(place, ABOUT, vec![first, second, third, fourth], verdict, details, wire))
 }
 
 /// Several sockets greet one; answers who was greeted back, and until when that was awaited.
@@ -120,7 +121,7 @@ async fn knock(net: Net) -> io::Result<(bool, Instant)> {
 
 /// Whether it arrives whole by that time.
 fn comes_before(frame: &Frame, until: Instant) -> bool {
-    frame.arrivals().any(|arrival| arrival.is_whole && arrival.time <= until)
+    frame.arrivals().any(|arrival| arrival.is_taken && arrival.time <= until)
 }
 
 /// Whoever's datagram and whose answer arrived was greeted; all of them by one socket.
@@ -147,12 +148,13 @@ fn greeting_check(greetings: &Recording, answers: &[String], until: Instant) -> 
 
 /// We are told if, and only if, both the datagram and the ICMP error arrive.
 fn refusal_check(frames: &[Frame], refused: bool, until: Instant) -> Check {
-    let error = frames.iter().find(|frame| matches!(frame.content, Content::PortUnreachable));
-    let arrived = error.is_some_and(|frame| comes_before(frame, until));
-    let text = match (error, refused) {
-        (_, true) => "ICMP:  \"port unreachable\" came back, and the socket says \"connection refused\"",
-        (None, false) => "ICMP:  the datagram was lost, so nobody said that nobody is there",
-        (Some(_), false) => "ICMP:  \"port unreachable\" was lost, so the sender never learns of it",
+    // A datagram that comes twice is refused twice.
+    let errors = || frames.iter().filter(|frame| matches!(frame.content, Content::PortUnreachable));
+    let arrived = errors().any(|frame| comes_before(frame, until));
+    let text = match refused {
+        true => "ICMP:  \"port unreachable\" came back, and the socket says \"connection refused\"",
+        false if errors().count() == 0 => "ICMP:  the datagram was lost, so nobody said that nobody is there",
+        false => "ICMP:  \"port unreachable\" was lost, so the sender never learns of it",
     };
     Check::new(arrived == refused, text)
 }

@@ -7,6 +7,7 @@ use ustack::capture::{LinkType, Text};
 use ustack::sim::{Corruption, Passage};
 use ustack::time::Instant;
 use ustack::why::Why;
+use ustack::wire::ethernet::{self, MacAddr};
 use ustack::wire::ip::{Packet, Protocol};
 use ustack::wire::{icmpv4, tcp, udp};
 
@@ -32,6 +33,10 @@ pub(crate) struct Frame {
     pub(crate) content: Content,
     /// Whether what arrives is taken: damage is found by a checksum, unless the bit that flipped is under none.
     pub(crate) is_whole: bool,
+    /// Whether it is for the other side. ARP has no checksum: after damage a side may hold a wrong link address.
+    pub(crate) is_addressed: bool,
+    /// From which link address to which.
+    link: Option<(MacAddr, MacAddr)>,
     /// Its length in bytes.
     pub(crate) len: usize,
 }
@@ -58,20 +63,36 @@ impl Frame {
     pub(crate) fn new(time: Instant, from: Side, passage: Passage, why: Option<Why>, bytes: &[u8]) -> Self {
         let content = Content::read(bytes);
         let is_whole = passage.fate.corrupt.is_none_or(|flip| survives(bytes, flip));
-        Self { time, from, passage, why, content, is_whole, len: bytes.len() }
+        let link = ethernet::Header::parse(bytes).ok().map(|(header, _)| (header.src, header.dst));
+        Self { time, from, passage, why, content, is_whole, is_addressed: true, link, len: bytes.len() }
+    }
+
+    /// Finds out which frames are for the other side: `known` are the link addresses of the two, as far as they are seen.
+    pub(crate) fn address(frames: &mut [Self], known: &mut [Option<MacAddr>; 2]) {
+        for frame in frames.iter() {
+            known[frame.from as usize] = known[frame.from as usize].or(frame.link.map(|(src, _)| src));
+        }
+        for frame in frames {
+            let other = known[1 - frame.from as usize];
+            let destination = frame.link.map(|(_, dst)| dst).filter(|dst| dst.is_unicast());
+            frame.is_addressed = destination.is_none() || other.is_none() || destination == other;
+        }
     }
 
     /// Whether it arrives, or its copy, and is taken.
     pub(crate) fn is_taken(&self) -> bool {
-        let Passage { arrival, copy_arrival, .. } = self.passage;
-        (arrival.is_some() && self.is_whole) || copy_arrival.is_some()
+        self.arrivals().any(|arrival| arrival.is_taken)
     }
 
     /// When it arrives, in order: each time, and whether what arrives then is taken. The copy of a frame is never damaged.
     pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival> + use<> {
         let Passage { arrival, copy_arrival, .. } = self.passage;
-        let first = arrival.map(|time| Arrival { time, is_whole: self.is_whole, is_copy: false });
-        let copy = copy_arrival.map(|time| Arrival { time, is_whole: true, is_copy: true });
+        let first = arrival.map(|time| Arrival {
+            time,
+            is_taken: self.is_whole && self.is_addressed,
+            is_copy: false,
+        });
+        let copy = copy_arrival.map(|time| Arrival { time, is_taken: self.is_addressed, is_copy: true });
         first.into_iter().chain(copy)
     }
 
@@ -96,7 +117,8 @@ impl Frame {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) time: Instant,
-    pub(crate) is_whole: bool,
+    /// It is whole, and for whom it reaches.
+    pub(crate) is_taken: bool,
     pub(crate) is_copy: bool,
 }
 

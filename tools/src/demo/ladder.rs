@@ -29,17 +29,21 @@ const GAP: usize = 40;
 const NOTES: usize = WIDTH - TIME_WIDTH - 2 - 1 - GAP - 1 - 2;
 /// Least columns of an arrow that is cut.
 const STUB: usize = 14;
+/// Columns of an arrow beside its label: two of line before it, a blank on each side, one of line and the head after it.
+const AROUND: usize = 6;
 
 /// A ladder diagram.
 #[derive(Debug)]
 pub(crate) struct Ladder<'a> {
     pub(crate) rows: &'a [Row],
+    /// What stands at the far end.
+    pub(crate) far: &'static str,
     pub(crate) style: Style,
 }
 
 impl fmt::Display for Ladder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = format!("{:>TIME_WIDTH$}  {:<width$}server", "ms", "client", width = GAP - 4);
+        let head = format!("{:>TIME_WIDTH$}  {:<width$}{}", "ms", "client", self.far, width = GAP - 4);
         writeln!(f, "{}", self.style.paint(Paint::Dim, &head))?;
         let mut last: Option<&Row> = None;
         for row in self.rows {
@@ -70,19 +74,20 @@ impl Row {
         writeln!(f)
     }
 
+    /// Whether what happens to the frame stands at the head of its arrow; otherwise it is a note.
+    fn has_room_for_fate(&self) -> bool {
+        let fate = self.fate();
+        let arrow = (width(&self.label()) + AROUND).max(STUB);
+        self.kind == Kind::Departure && !fate.is_empty() && arrow + 1 + width(&fate) <= GAP
+    }
+
     /// The arrow and, at its head, what happens to the frame. An arrow that is cut is as long as it needs to be.
     fn arrow(&self) -> (String, String) {
-        let fate = match self.kind {
-            Kind::Departure => self.fate.as_str(),
-            Kind::Whole | Kind::Arrival => "",
-        };
         let fate = match self.from {
-            _ if fate.is_empty() => String::new(),
-            Side::Near => format!(" {fate}"),
-            Side::Far => format!("{fate} "),
+            _ if !self.has_room_for_fate() => String::new(),
+            Side::Near => format!(" {}", self.fate()),
+            Side::Far => format!("{} ", self.fate()),
         };
-        // Three columns of line before the label, one blank on each side, and the head.
-        const AROUND: usize = 6;
         let longest = GAP - width(&fate);
         let label: String = self.label().chars().take(longest - AROUND).collect();
         let length = match self.kind {

@@ -3,6 +3,8 @@
 mod client;
 mod connectionless;
 mod frame;
+mod guest;
+mod kernel;
 mod ladder;
 mod ordering;
 mod peer;
@@ -20,14 +22,16 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use ustack::capture::Capture;
 use ustack::sim::Impairment;
-use ustack::time::Duration;
+use ustack::time::{Duration, Instant};
 
+use self::kernel::Kernel;
 use self::place::{Place, Simulated};
 use self::report::{Check, Demo, Part, Wire};
 use self::style::Style;
 use crate::common::console;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::impairment::ImpairmentArgs;
+use crate::common::stack::since_1970;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +40,7 @@ Examples:
   ustack demo retransmission --loss 20%   what is lost, how it is noticed, when it is sent again
   ustack demo retransmission --no-sack    the same, noticed by duplicate ACKs
   ustack demo connectionless --capture udp.pcapng
+  ustack demo ordering --tap              the same against the kernel, in a private namespace
 
 All happens in virtual time, and follows from --seed: the same command shows the same, to the bit.";
 
@@ -63,6 +68,12 @@ pub(crate) struct Args {
     /// One JSON document
     #[arg(long)]
     json: bool,
+    /// Talk with the kernel's own TCP and UDP at the other end of a TAP, in real time
+    #[arg(long)]
+    tap: bool,
+    /// Be the other end
+    #[arg(long, hide = true, exclusive = true)]
+    far_end: bool,
 }
 
 /// What can be seen.
@@ -121,30 +132,30 @@ struct Plan {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    if args.far_end {
+        guest::serve()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let topics = args.topic.map_or(Topic::ALL.to_vec(), |topic| vec![topic]);
     let plans = topics.into_iter().map(|topic| args.plan(topic)).collect::<Result<Vec<_>, _>>()?;
-    let capture = args
-        .capture
-        .as_ref()
-        .map(|path| Capture::create(path, 0).map_err(|error| Failure::cannot_open(path.display(), &error)));
-    let capture = capture.transpose()?;
+    let capture = args.capture()?;
     let style = Style::of_stdout();
     let mut out = console::stdout();
     let (mut documents, mut holds, mut start) = (Vec::new(), true, Duration::ZERO);
-    for plan in &plans {
-        let mut place =
-            Place::Simulated(Box::new(Simulated::new(plan.link, plan.seed, start, capture.as_ref())?));
+    for (index, plan) in plans.iter().enumerate() {
+        let mut place = args.place(plan, start, capture.as_ref())?;
         let demo = plan.run(&mut place)?;
-        start = Duration::from_nanos(place.now().as_nanos());
+        start = place.now() - Instant::ZERO;
         holds &= demo.holds();
         if args.json {
             documents.push(demo.json());
-        } else {
-            if !documents.is_empty() || plan.topic != plans[0].topic {
-                writeln!(out)?;
-            }
-            demo.write(&mut out, style)?;
+            continue;
         }
+        if index > 0 {
+            writeln!(out)?;
+        }
+        demo.write(&mut out, style)?;
+        out.flush()?;
     }
     if let Some(capture) = &capture {
         capture.finish()?;
@@ -158,6 +169,24 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 impl Args {
+    fn capture(&self) -> Result<Option<Capture>, Failure> {
+        // Virtual time begins in 1970: a seed then gives the same file, to the bit.
+        let epoch = if self.tap { since_1970() } else { 0 };
+        let create = |path: &PathBuf| {
+            Capture::create(path, epoch).map_err(|error| Failure::cannot_open(path.display(), &error))
+        };
+        self.capture.as_ref().map(create).transpose()
+    }
+
+    fn place(&self, plan: &Plan, start: Duration, capture: Option<&Capture>) -> Result<Place, Failure> {
+        let Plan { link, seed, .. } = *plan;
+        Ok(if self.tap {
+            Place::Kernel(Box::new(Kernel::new(&["demo", "--far-end"], link, seed, capture)?))
+        } else {
+            Place::Simulated(Box::new(Simulated::new(link, seed, start, capture)?))
+        })
+    }
+
     fn plan(&self, topic: Topic) -> Result<Plan, Failure> {
         let Defaults { delay, link, messages, seed } = topic.defaults();
         let link = self.link.over(delay, link)?;
@@ -174,15 +203,15 @@ impl Args {
             let _ = write!(command, " --messages {messages}");
         }
         command.push_str(&self.link.typed());
-        if self.no_sack {
-            command.push_str(" --no-sack");
+        for (is_given, option) in [(self.no_sack, " --no-sack"), (self.tap, " --tap")] {
+            command.push_str(if is_given { option } else { "" });
         }
         command
     }
 }
 
 impl Plan {
-    fn run(&self, place: &mut Place) -> std::io::Result<Demo> {
+    fn run(&self, place: &mut Place) -> Result<Demo, Failure> {
         match self.topic {
             Topic::Ordering => ordering::run(self, place),
             Topic::Retransmission => retransmission::run(self, place),
@@ -192,14 +221,24 @@ impl Plan {
 
     fn demo(
         &self,
-        name: &'static str,
+        place: &Place,
         about: &'static str,
         parts: Vec<Part>,
         verdict: Vec<Check>,
         details: Value,
         wire: Wire,
     ) -> Demo {
-        let (link, seed, repeat) = (self.link.to_string(), self.seed, self.repeat.clone());
-        Demo { name, about, link, seed, parts, verdict, details, wire, repeat }
+        Demo {
+            name: self.topic.name(),
+            about,
+            link: self.link.to_string(),
+            seed: self.seed,
+            far: place.far_name(),
+            parts,
+            verdict,
+            details,
+            wire,
+            repeat: self.repeat.clone(),
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! `ustack demo ordering`: numbered messages over a wire on which frames overtake each other and come twice.
 
-use std::io;
-
 use serde_json::json;
 use ustack::time::Duration;
 
@@ -9,8 +7,9 @@ use super::Plan;
 use super::client::{self, Sending};
 use super::ladder::Row;
 use super::place::Place;
-use super::report::{Check, Demo, Part, Wire, table};
+use super::report::{Check, Demo, Part, Wire};
 use super::stream::{Stream, list};
+use crate::common::failure::Failure;
 
 pub(crate) const NAME: &str = "ordering";
 const ABOUT: &str = "TCP delivers in order what the wire does not; UDP delivers as it comes.";
@@ -20,7 +19,7 @@ const SIZE: usize = 100;
 /// Time between two messages.
 const PACE: Duration = Duration::from_millis(2);
 
-pub(crate) fn run(plan: &Plan, place: &mut Place) -> io::Result<Demo> {
+pub(crate) fn run(plan: &Plan, place: &mut Place) -> Result<Demo, Failure> {
     let count = plan.messages;
     let sending = Sending { count, size: Some(SIZE), pace: PACE, sack: plan.sack };
     let (tcp_result, tcp) = place.run(move |net| client::send_stream(net, sending))?;
@@ -54,14 +53,31 @@ pub(crate) fn run(plan: &Plan, place: &mut Place) -> io::Result<Demo> {
         "tcp": { "arrived": tcp_arrived, "read": tcp_read },
         "udp": { "arrived": udp_arrived, "read": udp_read },
     });
-    Ok(plan.demo(NAME, ABOUT, vec![by_tcp, by_udp], verdict, details, wire))
+    Ok(plan.demo(place, ABOUT, vec![by_tcp, by_udp], verdict, details, wire))
 }
 
 /// What was sent, what arrived, and what was read, one below the other.
 fn summary(count: usize, arrived: &[usize], read: &[usize]) -> Vec<String> {
     let sent: Vec<usize> = (1..=count).collect();
-    let row = |name: &str, numbers: &[usize]| vec![name.to_owned(), list(numbers)];
-    table(&[row("sent", &sent), row("arrived", arrived), row("read", read)])
+    let rows = [("sent", &sent[..]), ("arrived", arrived), ("read", read)];
+    rows.iter().flat_map(|(name, numbers)| hanging(name, &list(numbers))).collect()
+}
+
+/// A name, and words beside it in as many lines as they need.
+fn hanging(name: &str, words: &str) -> Vec<String> {
+    const NAME: usize = 10;
+    const WORDS: usize = 84;
+    let mut lines = vec![format!("{name:NAME$}")];
+    for word in words.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() <= NAME + WORDS => {
+                line.push_str(word);
+                line.push(' ');
+            }
+            _ => lines.push(format!("{:NAME$}{word} ", "")),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// UDP's promise: what arrives is read, as it arrives.

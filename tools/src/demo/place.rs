@@ -14,7 +14,9 @@ use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig};
 
 use super::frame::{Frame, Side};
+use super::kernel::Kernel;
 use super::peer::{self, Heard, Log};
+use crate::common::failure::Failure;
 
 /// The near end: our stack.
 pub(crate) const NEAR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 0, 2));
@@ -29,6 +31,7 @@ pub(crate) const MAX_FRAMES: usize = 200_000;
 /// Where a conversation takes place.
 pub(crate) enum Place {
     Simulated(Box<Simulated>),
+    Kernel(Box<Kernel>),
 }
 
 /// What a conversation left behind.
@@ -45,13 +48,14 @@ impl Place {
     pub(crate) fn run<T, F>(
         &mut self,
         conversation: impl FnOnce(Net) -> F,
-    ) -> io::Result<(Option<T>, Recording)>
+    ) -> Result<(Option<T>, Recording), Failure>
     where
         T: 'static,
         F: Future<Output = T> + 'static,
     {
         match self {
             Self::Simulated(place) => Ok(place.run(conversation)),
+            Self::Kernel(place) => place.run(conversation),
         }
     }
 
@@ -59,6 +63,7 @@ impl Place {
     pub(crate) fn counts(&self) -> [Counts; 2] {
         match self {
             Self::Simulated(place) => place.counts(),
+            Self::Kernel(place) => place.counts(),
         }
     }
 
@@ -66,6 +71,15 @@ impl Place {
     pub(crate) fn fates(&self) -> FateList {
         match self {
             Self::Simulated(place) => place.simulation.network().fates(),
+            Self::Kernel(place) => place.fates(),
+        }
+    }
+
+    /// What stands at the far end.
+    pub(crate) const fn far_name(&self) -> &'static str {
+        match self {
+            Self::Simulated(_) => "server",
+            Self::Kernel(_) => "kernel",
         }
     }
 
@@ -73,6 +87,7 @@ impl Place {
     pub(crate) fn now(&self) -> Instant {
         match self {
             Self::Simulated(place) => place.simulation.now(),
+            Self::Kernel(place) => place.now(),
         }
     }
 }
@@ -96,6 +111,8 @@ pub(crate) struct Simulated {
     heard: Log,
     /// Frames that were handed out.
     taken: usize,
+    /// The link addresses of the two ends.
+    addresses: [Option<MacAddr>; 2],
 }
 
 /// Virtual time after which a conversation counts as stuck.
@@ -113,6 +130,7 @@ impl Simulated {
         capture: Option<&Capture>,
     ) -> io::Result<Self> {
         let mut simulation = Simulation::new(seed);
+        simulation.run_for(start);
         let (client, near) = simulation.add_host("client", Config::seeded(seed), near_interface())?;
         let (server, far) = simulation.add_host("server", Config::seeded(!seed), interface(FAR, 1))?;
         let link = simulation.connect(client.port(0), server.port(0), LinkConfig::both(impairment));
@@ -124,8 +142,7 @@ impl Simulated {
         }
         let heard = Log::default();
         peer::serve(&far, &simulation.spawner(), &heard)?;
-        simulation.run_for(start);
-        Ok(Self { simulation, near, far, link, heard, taken: 0 })
+        Ok(Self { simulation, near, far, link, heard, taken: 0, addresses: [None; 2] })
     }
 
     fn run<T, F>(&mut self, conversation: impl FnOnce(Net) -> F) -> (Option<T>, Recording)
@@ -146,7 +163,8 @@ impl Simulated {
             let from = if sent.from == near { Side::Near } else { Side::Far };
             Frame::new(sent.time, from, sent.passage, Some(sent.why), &sent.bytes)
         });
-        let frames = frames.collect();
+        let mut frames: Vec<_> = frames.collect();
+        Frame::address(&mut frames, &mut self.addresses);
         (result, Recording { frames, heard: self.heard.borrow_mut().drain(..).collect() })
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Demo {
     /// How bad the wire was, in netem's words.
     pub(crate) link: String,
     pub(crate) seed: u64,
+    /// What stands at the far end.
+    pub(crate) far: &'static str,
     pub(crate) parts: Vec<Part>,
     pub(crate) verdict: Vec<Check>,
     /// What only this demonstration tells, for JSON.
@@ -180,6 +182,7 @@ impl Demo {
             "demo": self.name,
             "link": self.link,
             "seed": self.seed,
+            "far_end": self.far,
             "repeat": self.repeat,
             "holds": self.holds(),
             "verdict": verdict.collect::<Value>(),
@@ -198,7 +201,7 @@ impl Demo {
         for part in &self.parts {
             writeln!(out, "\n{}", style.paint(Paint::Strong, &part.title))?;
             if !part.rows.is_empty() {
-                write!(out, "{}", Ladder { rows: &part.rows, style })?;
+                write!(out, "{}", Ladder { rows: &part.rows, far: self.far, style })?;
             }
             if !part.below.is_empty() && !part.rows.is_empty() {
                 writeln!(out)?;

@@ -23,7 +23,7 @@ pub(crate) struct Row {
     numbers: Option<Range<usize>>,
     /// How many frames it stands for.
     count: usize,
-    pub(super) fate: String,
+    fate: Vec<String>,
     pub(super) end: End,
     pub(super) paint: Paint,
     why: String,
@@ -140,7 +140,7 @@ impl Row {
 
     fn arrival(frame: &Frame, arrival: Arrival, effect: Outcome, stream: &Stream, start: Instant) -> Self {
         let (end, paint) = match arrival {
-            Arrival { is_whole: false, .. } => (End::Damaged, Paint::Bad),
+            Arrival { is_taken: false, .. } => (End::Damaged, Paint::Bad),
             Arrival { is_copy: true, .. } => (End::Arrives, Paint::Odd),
             _ if is_repeat(frame) => (End::Arrives, Paint::Strong),
             _ => (End::Arrives, Paint::Plain),
@@ -162,7 +162,7 @@ impl Row {
             label,
             numbers: says_no_more.then_some(numbers),
             count: 1,
-            fate: String::new(),
+            fate: Vec::new(),
             end: End::Arrives,
             paint: Paint::Plain,
             why: String::new(),
@@ -185,12 +185,17 @@ impl Row {
         self.numbers.as_ref().map_or_else(|| self.label.clone(), span)
     }
 
+    /// What happens to it on the way.
+    pub(super) fn fate(&self) -> String {
+        self.fate.join(", ")
+    }
+
     /// What stands beside the arrow.
     pub(super) fn notes(&self) -> Vec<String> {
         let times =
             if self.count > 1 && !self.why.is_empty() { format!(" x{}", self.count) } else { String::new() };
         let why = format!("{}{times}", self.why);
-        let fate = if self.kind == Kind::Whole { self.fate.clone() } else { String::new() };
+        let fate = if self.has_room_for_fate() { Vec::new() } else { self.fate.clone() };
         let effect = match &self.effect {
             Outcome::Nothing => String::new(),
             Outcome::Says(words) => words.clone(),
@@ -199,14 +204,15 @@ impl Row {
             Outcome::Stream(Effect::Known) => "has it already".into(),
             Outcome::Stream(Effect::Part) => "waits for the rest".into(),
         };
-        [why, fate, effect].into_iter().filter(|note| !note.is_empty()).collect()
+        let notes = [why].into_iter().chain(fate).chain([effect]);
+        notes.filter(|note| !note.is_empty()).collect()
     }
 
     /// The frame arrives before anything else happens.
     fn arrives(&mut self, frame: &Frame, effect: Outcome) {
         self.kind = Kind::Whole;
         self.effect = effect;
-        if !frame.is_whole {
+        if !(frame.is_whole && frame.is_addressed) {
             self.end = End::Damaged;
         }
     }
@@ -271,24 +277,17 @@ pub(crate) fn label(frame: &Frame, stream: &Stream) -> String {
 }
 
 /// What the wire does to a frame, if anything.
-fn fate_words(frame: &Frame) -> String {
+fn fate_words(frame: &Frame) -> Vec<String> {
     let fate = frame.passage.fate;
     match fate.drop {
-        Some(Drop::Loss) => return "lost".into(),
-        Some(Drop::Overflow) => return "no room: lost".into(),
+        Some(Drop::Loss) => return vec!["lost".into()],
+        Some(Drop::Overflow) => return vec!["no room: lost".into()],
         None => {}
     }
-    let mut words = Vec::new();
-    if let Some(Corruption { byte, bit }) = fate.corrupt {
-        words.push(format!("bit {bit} of byte {byte} flips"));
-    }
-    if fate.reorder {
-        words.push("overtakes".into());
-    }
-    if fate.duplicate.is_some() {
-        words.push("comes twice".into());
-    }
-    words.join(", ")
+    let flip = fate.corrupt.map(|Corruption { byte, bit }| format!("bit {bit} of byte {byte} flips"));
+    let overtakes = fate.reorder.then(|| "overtakes".to_owned());
+    let twice = fate.duplicate.map(|_| "comes twice".to_owned());
+    [flip, overtakes, twice].into_iter().flatten().collect()
 }
 
 /// Why a frame was sent, with the numbers that matter to a reader.
@@ -308,8 +307,13 @@ fn why(why: &Why) -> String {
 
 /// What an arrival leads to at the side where it arrives.
 fn effect(frame: &Frame, arrival: Arrival, stream: &mut Stream, read: &mut Vec<usize>) -> Outcome {
-    if !arrival.is_whole {
-        return Outcome::Says("damaged: thrown away".into());
+    if !arrival.is_taken {
+        let words = match &frame.content {
+            _ if !frame.is_addressed => "wrong link address: ignored",
+            Content::Arp(_) => "damaged, but ARP has no checksum",
+            _ => "damaged: thrown away",
+        };
+        return Outcome::Says(words.into());
     }
     match &frame.content {
         Content::Udp { payload, from, to } => match number_of(payload) {
