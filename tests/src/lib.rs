@@ -5,6 +5,7 @@ pub mod app;
 pub mod architecture;
 pub mod device;
 pub mod duet;
+pub mod echo;
 pub mod frames;
 pub mod host;
 pub mod http;

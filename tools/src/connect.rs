@@ -12,7 +12,7 @@ use crate::common::failure::{Failure, Outcome};
 use crate::common::input::Input;
 use crate::common::ports::{self, Ports};
 use crate::common::relay::{self, EndArgs, Moved};
-use crate::common::runtime::{SETTLE, block_on, driven, interrupted, settled};
+use crate::common::runtime::{block_on, driven, interrupted};
 use crate::common::span;
 use crate::common::stack::{Running, StackArgs};
 use crate::common::target::{FamilyArgs, endpoint};
@@ -30,7 +30,7 @@ A chat between two terminals, without any privilege (the first to come to the hu
 
 /// Connect to a port: stdin goes out, what comes in goes to stdout (as nc does).
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", ports::ABOUT))]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", ports::ABOUT))]
 pub(crate) struct Args {
     /// Address, or a name that this machine can look up
     host: String,
@@ -102,7 +102,6 @@ impl Args {
         };
         let Moved { sent, received } = moved;
         note!("{sent} bytes sent, {received} received");
-        settled(net, SETTLE).await.map_err(|error| Failure::Unmet(error.to_string()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -138,7 +137,9 @@ impl Args {
             let verdict = if self.udp {
                 self.probe(&running.net, remote, wait).await
             } else {
-                self.connect(&running.net, remote, Some(wait)).await.map(drop)
+                // A RST ends it at once: nothing was said that could be lost.
+                let connected = self.connect(&running.net, remote, Some(wait)).await;
+                connected.and_then(|stream| Ok(stream.abort()?))
             };
             let protocol = if self.udp { "udp" } else { "tcp" };
             match verdict {
@@ -151,7 +152,6 @@ impl Args {
                 Err(other) => return Err(other),
             }
         }
-        settled(&running.net, SETTLE).await.map_err(|error| Failure::Unmet(error.to_string()))?;
         Ok(ExitCode::from(u8::from(open == 0)))
     }
 

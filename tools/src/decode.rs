@@ -26,7 +26,7 @@ Examples:
   ustack decode --port 80 --json run.pcapng | jq '.conversations[].retransmissions'
   tcpdump -U -w - | ustack decode -
 
-A capture of our own stack tells in each packet's comment why it was sent; of other captures the reasons of
+A capture of our own stack tells in each packet's comment why it was sent; of other captures the reasons of \
 retransmissions are guessed from the packets, and marked with `?`.";
 
 /// Read a capture (pcap or pcapng): packets, connections, what was sent again and why.

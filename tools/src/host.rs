@@ -25,14 +25,15 @@ use crate::common::stack::StackArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  ustack host --echo --http . -- sh           a shell at the other end of the wire, without any privilege;
-                                              in it: ping 10.9.0.2, nc 10.9.0.2 7, curl http://10.9.0.2/
-  ustack host --tap tap0 --echo --discard     a host that this machine reaches by tap0, until Ctrl-C
+  ustack host --echo --http . -- sh           a shell at the other end of the wire, no privilege
+                                              needed; in it: ping 10.9.0.2, nc 10.9.0.2 7,
+                                              curl http://10.9.0.2/
+  ustack host --tap tap0 --echo --discard     a host that this machine reaches, until Ctrl-C
   ustack host --raw eth0 --address 192.168.1.200/24 --gateway 192.168.1.1 --http site
   ustack host --echo --loss 2% --delay 20ms --capture run.pcapng -- nc 10.9.0.2 7
   ustack host --hub /tmp/lan --echo           for `ustack connect --hub /tmp/lan 10.9.0.2 7`
 
-The host answers ARP, neighbour discovery and pings whatever else it does. It prints what it counted when it ends:
+The host answers ARP, neighbour discovery and pings whatever else it does. It prints what it counted when it ends: \
 by Ctrl-C, or when CMD ends, whose exit status is then its own.";
 
 /// Run the stack as a host: it answers pings, and offers the services that are asked for.
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     stack: StackArgs,
     /// Run this at the other end of the wire, in a private network of its own
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD", help_heading = "Arguments")]
     command: Vec<OsString>,
 }
 

@@ -11,7 +11,7 @@ use crate::common::failure::{Failure, Outcome};
 use crate::common::input::Input;
 use crate::common::ports;
 use crate::common::relay::{self, EndArgs, Moved};
-use crate::common::runtime::{SETTLE, block_on, driven, interrupted, settled};
+use crate::common::runtime::{block_on, driven, interrupted};
 use crate::common::stack::StackArgs;
 use crate::common::target::FamilyArgs;
 
@@ -29,7 +29,7 @@ A chat between two terminals, without any privilege (the first to come to the hu
 
 /// Wait for a connection: what comes in goes to stdout, stdin goes out (as nc -l does).
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", ports::ABOUT))]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", ports::ABOUT))]
 pub(crate) struct Args {
     /// Port
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
@@ -79,7 +79,6 @@ impl Args {
                 false => self.serve_one(listener, input.as_mut()).await?,
             }
         }
-        settled(net, SETTLE).await.map_err(|error| Failure::Unmet(error.to_string()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -151,7 +150,7 @@ impl Args {
         loop {
             let (len, from) = socket.recv_from(&mut buffer).await.map_err(|error| self.cannot(&error))?;
             note!("{len} bytes from {from}");
-            relay::put(&buffer[..len])?;
+            relay::put(&buffer[..len]).await?;
         }
     }
 

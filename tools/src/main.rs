@@ -5,6 +5,7 @@ mod completions;
 mod connect;
 mod decode;
 mod demo;
+mod doctor;
 mod host;
 mod listen;
 mod ping;
@@ -26,7 +27,7 @@ what to type to get it.";
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
 #[command(name = "ustack", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 100)]
-#[command(subcommand_required = true, arg_required_else_help = true, propagate_version = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +42,7 @@ enum Command {
     Ping(ping::Args),
     Decode(decode::Args),
     Replay(replay_command::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -54,6 +56,7 @@ impl Command {
             Self::Ping(args) => ping::run(&args),
             Self::Decode(args) => decode::run(&args),
             Self::Replay(args) => replay_command::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
         }
     }

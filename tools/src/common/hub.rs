@@ -20,8 +20,10 @@ pub(crate) const MAX_MEMBERS: u8 = 200;
 const MAX_PENDING: usize = 1024;
 /// Addresses whose member is remembered.
 const MAX_LEARNED: usize = 1024;
-/// How often a full socket is tried again. The kernel keeps only a handful of datagrams for each.
+/// When a full socket is tried again, at first and in the long run. The kernel keeps only a handful of datagrams for
+/// each, so a full one may have room a moment later.
 const RETRY: Duration = Duration::from_micros(200);
+const LAZY_RETRY: Duration = Duration::from_millis(20);
 /// How old our knowledge of who is there may be.
 const REFRESH: Duration = Duration::from_millis(100);
 const LOCK: &str = "lock";
@@ -39,6 +41,8 @@ pub(crate) struct Hub {
     learned: BTreeMap<[u8; 6], u8>,
     refreshed: Option<Instant>,
     retry_at: Option<Instant>,
+    /// The next wait, if nothing can be sent until then.
+    patience: Duration,
     frame: Vec<u8>,
 }
 
@@ -75,6 +79,7 @@ impl Hub {
                 learned: BTreeMap::new(),
                 refreshed: None,
                 retry_at: None,
+                patience: RETRY,
                 frame: vec![0; MTU + ETHERNET_HEADER],
             });
         }
@@ -108,18 +113,31 @@ impl Hub {
 
     /// Sends what had no room before.
     fn flush(&mut self, now: Instant) {
-        self.retry_at = None;
+        let mut progress = false;
+        let mut is_full = false;
         for peer in self.peers.values_mut() {
             while let Some(frame) = peer.pending.front() {
                 match self.socket.send_to(frame, &peer.path) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.retry_at = Some(now + RETRY);
+                        is_full = true;
                         break;
                     }
                     // Sent, or its member has gone: the next refresh tells.
-                    _ => peer.pending.pop_front(),
-                };
+                    _ => {
+                        progress = true;
+                        peer.pending.pop_front();
+                    }
+                }
             }
+        }
+        if progress || !is_full {
+            self.patience = RETRY;
+        }
+        if !is_full {
+            self.retry_at = None;
+        } else if progress || self.retry_at.is_none_or(|at| at <= now) {
+            self.retry_at = Some(now + self.patience);
+            self.patience = (self.patience * 2).min(LAZY_RETRY);
         }
     }
 

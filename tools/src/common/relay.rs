@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 
 use ustack::net::{TcpStream, UdpSocket};
+use ustack::tcp::State;
 use ustack::time::Duration;
 
 use super::failure::Failure;
@@ -59,8 +60,36 @@ pub(crate) async fn stream(
             }
         }
     }
+    delivered(stream).await?;
     Ok(moved)
 }
+
+/// Waits until the peer has acknowledged all that we sent, so that our end does not take it away. Of the end of our side
+/// alone, after all data, nobody can be sure: the peer may be gone already, and be content.
+async fn delivered(stream: &TcpStream) -> Result<(), Failure> {
+    let begin = now();
+    loop {
+        // Closed in order, and forgotten by the stack.
+        let Ok(info) = stream.info() else { return Ok(()) };
+        let waited = begin.elapsed();
+        match info.state {
+            State::Closed | State::TimeWait => return Ok(()),
+            _ if info.unsent == 0 && info.unacked <= 1 && waited >= PATIENCE => return Ok(()),
+            _ if waited >= LIMIT => {
+                return Err(Failure::Unmet(format!(
+                    "the peer did not acknowledge the last {} bytes",
+                    info.unsent + info.unacked
+                )));
+            }
+            _ => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// How long the acknowledgment of the end of our side is waited for, and how long that of data.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+const LOOK: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// From the stream to stdout, until its end.
 async fn receive(stream: &TcpStream, received: &mut u64) -> Result<(), Failure> {
@@ -69,7 +98,7 @@ async fn receive(stream: &TcpStream, received: &mut u64) -> Result<(), Failure> 
         match stream.read(&mut buffer).await.map_err(broken)? {
             0 => return Ok(()),
             n => {
-                put(&buffer[..n])?;
+                put(&buffer[..n]).await?;
                 *received += n as u64;
             }
         }
@@ -120,7 +149,7 @@ pub(crate) async fn datagrams(
                     socket.connect(from).map_err(broken)?;
                     peer = Some(from);
                 }
-                put(&buffer[..len])?;
+                put(&buffer[..len]).await?;
                 moved.received += len as u64;
             }
             piece = next => match piece {
@@ -160,10 +189,14 @@ fn unreadable(error: io::Error) -> Failure {
     Failure::Unmet(format!("cannot read stdin: {error}"))
 }
 
-/// Writes to stdout at once.
-pub(crate) fn put(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()?;
-    Ok(())
+/// Writes to stdout at once. Another thread waits if nobody reads: the stack goes on, and closes its window.
+pub(crate) async fn put(bytes: &[u8]) -> Result<(), Failure> {
+    let bytes = bytes.to_vec();
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut out = io::stdout().lock();
+        out.write_all(&bytes)?;
+        out.flush()
+    });
+    let written = writing.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    Ok(written?)
 }
