@@ -3,6 +3,7 @@
 #[test]
 fn the_command_line() {
     let cases = trycmd::TestCases::new();
+    cases.timeout(std::time::Duration::from_secs(60));
     cases.env("NO_COLOR", "1").env("COLUMNS", "100");
     cases.case("tests/cmd/*.trycmd");
 }
