@@ -1,9 +1,7 @@
 //! Input that no friend sends: truncated, corrupted, oversized, spoofed and looping packets, and floods of them. They are
 //! dropped and counted by reason; sockets, memory and time are not theirs.
 
-#[path = "hostile/fuzz.rs"]
 mod fuzz;
-#[path = "hostile/victim.rs"]
 mod victim;
 
 use std::net::Ipv4Addr;
