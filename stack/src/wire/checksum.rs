@@ -29,13 +29,14 @@ impl Sum {
         let mut sum = Self::ZERO;
         for address in [src, dst] {
             match address {
-                IpAddr::V4(v4) => sum.add(&v4.octets()),
-                IpAddr::V6(v6) => sum.add(&v6.octets()),
+                IpAddr::V4(v4) => sum.add_u32(v4.to_bits()),
+                IpAddr::V6(v6) => {
+                    v6.octets().as_chunks().0.iter().for_each(|&word| sum.add_u32(u32::from_be_bytes(word)))
+                }
             }
         }
-        sum.add_u16(u16::from(protocol.0));
-        sum.add_u16((len >> 16) as u16);
-        sum.add_u16(len as u16);
+        sum.add_u32(u32::from(protocol.0));
+        sum.add_u32(len as u32);
         sum
     }
 
@@ -74,6 +75,11 @@ impl Sum {
         self
     }
 
+    const fn add_u32(&mut self, word: u32) {
+        self.add_u16((word >> 16) as u16);
+        self.add_u16(word as u16);
+    }
+
     const fn add_u16_aligned(&mut self, word: u16) {
         self.sum = fold(self.sum as u64) as u32 + word as u32;
     }
@@ -87,20 +93,21 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 /// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for
 /// any slice.
 fn sum_native(bytes: &[u8]) -> u64 {
-    let mut lanes = [0u64; 4];
-    let mut blocks = bytes.chunks_exact(32);
-    for block in &mut blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
-            let word = u64::from_ne_bytes(*word);
-            *lane += (word & 0xffff_ffff) + (word >> 32);
+    // Two sums side by side, each an addition and an addition of its carry: measured faster than what the
+    // vector unit of plain x86-64 makes of narrower words.
+    let mut sums = [0u128; 2];
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (pairs, single) = words.as_chunks::<2>();
+    for pair in pairs {
+        for (sum, word) in sums.iter_mut().zip(pair) {
+            *sum += u128::from(u64::from_ne_bytes(*word));
         }
     }
-    let (words, tail) = blocks.remainder().as_chunks::<4>();
-    let mut sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-    let mut last = [0; 4];
-    last[..tail.len()].copy_from_slice(tail);
-    sum += u64::from(u32::from_ne_bytes(last));
-    lanes.iter().fold(sum, |sum, lane| sum + u64::from(fold(*lane)))
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let single = single.first().map_or(0, |word| u64::from_ne_bytes(*word));
+    let sum = sums[0] + sums[1] + u128::from(single) + u128::from(u64::from_ne_bytes(last));
+    u64::from(fold(sum as u64)) + (sum >> 64) as u64
 }
 
 /// Adds the high bits to the low ones until 16 are left.
