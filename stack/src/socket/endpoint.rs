@@ -1,12 +1,13 @@
 //! An address with a port, and the pair of them that names a connection.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::buf::frame::InterfaceId;
 
 /// An address and a port. A link-local address carries the interface that it is meaningful on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// The address; never an IPv4-mapped IPv6 one.
     pub ip: IpAddr,
@@ -30,6 +31,22 @@ impl Endpoint {
     /// The address to bind to: `None` for "any address of the family".
     pub fn specified(&self) -> Option<IpAddr> {
         (!self.ip.is_unspecified()).then_some(self.ip)
+    }
+}
+
+impl Hash for Endpoint {
+    /// Whole words, as few as can be: each packet is looked up by it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let port = u64::from(self.port);
+        match self.ip {
+            IpAddr::V4(ip) => state.write_u64(u64::from(ip.to_bits()) << 16 | port),
+            IpAddr::V6(ip) => {
+                let bits = ip.to_bits();
+                state.write_u64((bits >> 64) as u64);
+                state.write_u64(bits as u64);
+                state.write_u64(u64::from(self.scope) << 16 | port);
+            }
+        }
     }
 }
 
