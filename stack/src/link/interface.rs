@@ -79,6 +79,8 @@ pub struct Interface {
     replies: VecDeque<Reply>,
     records: Records,
     dropped: [u64; DropReason::COUNT],
+    /// There may be something to say; false is certain. Set by whatever may lead to it.
+    talkative: bool,
 }
 
 impl Interface {
@@ -115,6 +117,7 @@ impl Interface {
             replies: VecDeque::new(),
             records: Records::new(),
             dropped: [0; DropReason::COUNT],
+            talkative: true,
         };
         if config.link_local && ethernet {
             let ip = IpAddr::V6(config.mac.link_local());
@@ -268,6 +271,7 @@ impl Interface {
         hop_limit: u8,
         message: &icmpv6::Message<'_>,
     ) -> Result<(), DropReason> {
+        self.talkative = true;
         let from = Envelope { src, dst, hop_limit };
         let result = match message {
             // A medium without link addresses has no neighbours to discover.
@@ -292,12 +296,14 @@ impl Interface {
         ttl: u8,
         message: &igmp::Message<'_>,
     ) -> Result<(), DropReason> {
+        self.talkative = true;
         let result = membership::handle_igmp(now, ttl, message, &mut self.tables);
         result.inspect_err(|&reason| self.dropped[reason as usize] += 1)
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.talkative = true;
         self.discovery.handle_timeout(now, &mut self.tables);
         self.tables.handle_timeout(now);
     }
@@ -313,7 +319,9 @@ impl Interface {
         if self.tables.addresses.is_broadcast(next_hop) {
             return Resolution::Known(MacAddr::BROADCAST);
         }
-        self.tables.neighbors.resolve(now, next_hop)
+        let resolution = self.tables.neighbors.resolve(now, next_hop);
+        self.talkative |= resolution == Resolution::Pending;
+        resolution
     }
 
     /// Upper layers saw that what is sent to `next_hop` arrives.
@@ -336,11 +344,13 @@ impl Interface {
     /// # Errors
     /// See [`AddressError`].
     pub fn add_address(&mut self, now: Instant, ip: IpAddr, prefix_len: u8) -> Result<(), AddressError> {
+        self.talkative = true;
         self.tables.add(now, Address::new(ip, prefix_len, Origin::Static))
     }
 
     /// Removes an address; answers whether it was there.
     pub fn remove_address(&mut self, now: Instant, ip: IpAddr) -> bool {
+        self.talkative = true;
         self.tables.remove(now, ip)
     }
 
@@ -349,6 +359,7 @@ impl Interface {
     /// # Errors
     /// See [`GroupError`].
     pub fn join_group(&mut self, now: Instant, group: IpAddr) -> Result<(), GroupError> {
+        self.talkative = true;
         let (groups, rng) = self.tables.groups_mut(group);
         groups.join(now, group, false, rng)
     }
@@ -358,6 +369,7 @@ impl Interface {
     /// # Errors
     /// It is not listened to.
     pub fn leave_group(&mut self, now: Instant, group: IpAddr) -> Result<(), GroupError> {
+        self.talkative = true;
         let (groups, rng) = self.tables.groups_mut(group);
         groups.leave(now, group, rng)
     }
@@ -371,7 +383,21 @@ impl Interface {
 
     /// The next frame that the interface itself has to send, put into `out` from its start.
     pub fn poll_control(&mut self, _now: Instant, out: &mut Vec<u8>) -> Option<Why> {
+        if !self.talkative {
+            return None;
+        }
         out.clear();
+        let why = self.say(out);
+        self.talkative = why.is_some();
+        why
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.tables.events.pop()
+    }
+
+    fn say(&mut self, out: &mut Vec<u8>) -> Option<Why> {
         if self.medium == Medium::Ip {
             return None;
         }
@@ -392,11 +418,6 @@ impl Interface {
         membership::poll(&mut self.tables, &mut self.records, out)
     }
 
-    /// The next thing that happened.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.tables.events.pop()
-    }
-
     fn receive<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> Result<Received<'a>, DropReason> {
         if self.medium == Medium::Ip {
             return match bytes {
@@ -412,6 +433,7 @@ impl Interface {
                 Ok(Received::Ip { packet, header: wire::ethernet::HEADER_LEN, cast })
             }
             EtherType::ARP => {
+                self.talkative = true;
                 let arp = wire::arp::Packet::parse(packet).map_err(|_| DropReason::BadArp)?;
                 let reply = arp::handle(now, &arp, cast, &mut self.tables)?;
                 self.reply(reply)?;
