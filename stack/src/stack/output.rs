@@ -85,7 +85,7 @@ enum Body {
     /// In `Stack::body`.
     Own,
     /// In the send ring of a connection.
-    Tcp(SocketId, Outgoing),
+    Tcp(SocketId, Range<usize>),
     /// In front of a datagram socket's queue.
     Udp(SocketId),
     /// In the packet that is being fragmented.
@@ -111,8 +111,8 @@ impl Stack {
         self.stats.sent.count(picked.why.reason());
         let body = match &picked.body {
             Body::Own => [&self.body[..], &[]],
-            Body::Tcp(id, outgoing) => match self.sockets.get(*id).map(|s| &s.kind) {
-                Some(Kind::Tcp(tcp)) => tcp.connection.payload(outgoing),
+            Body::Tcp(id, range) => match self.sockets.get(*id).map(|s| &s.kind) {
+                Some(Kind::Tcp(tcp)) => tcp.connection.unacknowledged_bytes(range.clone()),
                 _ => [&[][..]; 2],
             },
             Body::Udp(id) => match self.sockets.get(*id).map(|s| &s.kind) {
@@ -287,7 +287,7 @@ impl Stack {
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
         let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
         meta.dont_fragment = !path.may_fragment;
-        let payload = tcp.connection.payload(&outgoing);
+        let payload = tcp.connection.unacknowledged_bytes(outgoing.payload_range());
         push_link(&mut self.head, port, mac, meta.source.is_ipv4());
         let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits);
         let Some(offload) = written else { return Turn::Over };
@@ -296,7 +296,7 @@ impl Stack {
         self.stats.tcp.count_out(flags, outgoing.why.reason(), u64::from(segments));
         self.stats.ip.out_requests += 1;
         self.spend(interface, outgoing.len as usize);
-        Turn::Frame(Picked { body: Body::Tcp(id, outgoing), offload, why: outgoing.why })
+        Turn::Frame(Picked { body: Body::Tcp(id, outgoing.payload_range()), offload, why: outgoing.why })
     }
 
     /// The next datagram of a socket. One that fits and whose neighbour is known is lent where it lies.

@@ -1,6 +1,8 @@
 //! One connection: what the caller sees of it. What segments do to it is in `input`, what it sends in `output`,
 //! what time does to it in `timeout`.
 
+use core::ops::Range;
+
 use super::common::{self, Common};
 use super::congestion::{self, Algorithm};
 use super::error::{Error, IcmpError};
@@ -432,7 +434,12 @@ impl Connection {
 
     /// Where the payload of an answer of `poll_transmit` lies. Valid until the next call of a `&mut` method.
     pub fn payload(&self, outgoing: &Outgoing) -> [&[u8]; 2] {
-        self.common.tx.peek(outgoing.offset as usize, outgoing.len as usize)
+        self.unacknowledged_bytes(outgoing.payload_range())
+    }
+
+    /// Bytes that the peer has not acknowledged, counted from the first of them.
+    pub fn unacknowledged_bytes(&self, range: Range<usize>) -> [&[u8]; 2] {
+        self.common.tx.peek(range.start, range.len())
     }
 
     /// What happened.

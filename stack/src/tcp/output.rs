@@ -84,11 +84,20 @@ struct Piece {
 impl Output<'_> {
     /// In this order: what was lost, what is new, a probe, a bare ACK. All that is sent carries the ACK that is owed.
     fn next(&mut self) -> Option<Outgoing> {
-        self.retransmission()
-            .or_else(|| self.new_data())
-            .or_else(|| self.window_probe())
-            .or_else(|| self.keepalive_probe())
-            .or_else(|| self.bare_ack())
+        // Note: a chain of `or_else` would copy the segment from link to link.
+        if let found @ Some(_) = self.retransmission() {
+            return found;
+        }
+        if let found @ Some(_) = self.new_data() {
+            return found;
+        }
+        if let found @ Some(_) = self.window_probe() {
+            return found;
+        }
+        if let found @ Some(_) = self.keepalive_probe() {
+            return found;
+        }
+        self.bare_ack()
     }
 
     /// What was lost, as far as the congestion window allows (RFC 6675 section 5 step C); the first at once.

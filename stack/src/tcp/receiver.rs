@@ -99,6 +99,9 @@ impl Receiver {
     /// SACK blocks for the next ACK, at most `room`: a duplicate first (RFC 2883), then what arrived last (RFC 2018).
     pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::EMPTY;
+        if self.dsack.is_none() && !self.has_holes() {
+            return blocks;
+        }
         let recent = self.out_of_order.recent::<4>();
         let held = recent.iter().map(|range| self.block(range));
         for block in self.dsack.into_iter().chain(held).take(room) {

@@ -1,5 +1,7 @@
 //! Segments as the core sees them: received ones with their payload, outgoing ones as a header and a range of the send ring.
 
+use core::ops::Range;
+
 use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, Options};
@@ -57,6 +59,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// Where the payload lies in the send ring, in bytes after SND.UNA.
+    pub const fn payload_range(&self) -> Range<usize> {
+        let start = self.offset as usize;
+        start..start + self.len as usize
+    }
+
     /// A segment without payload.
     pub fn bare(header: Header, why: impl Into<Why>) -> Self {
         Self { header, offset: 0, len: 0, segment_size: 0, why: why.into() }
