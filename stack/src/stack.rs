@@ -287,8 +287,7 @@ impl Stack {
     /// Puts a socket into the queue of those that have something to send.
     fn enqueue(&mut self, id: SocketId, interface: InterfaceId) {
         if let Some(socket) = self.sockets.get_mut(id)
-            && socket.places.queued.is_none()
-            && !socket.places.parked
+            && socket.places.may_queue()
         {
             socket.places.queued = Some(interface);
             self.ready.push(interface, id);

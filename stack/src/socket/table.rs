@@ -48,6 +48,13 @@ pub(crate) struct Places {
     pub(crate) announced: bool,
 }
 
+impl Places {
+    /// Whether it may enter a ready queue.
+    pub(crate) fn may_queue(&self) -> bool {
+        self.queued.is_none() && !self.parked
+    }
+}
+
 /// A TCP connection with its addresses.
 #[derive(Debug)]
 pub(crate) struct TcpSocket {

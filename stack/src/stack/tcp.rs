@@ -360,11 +360,13 @@ impl Stack {
     /// After anything happened to a connection: events, timers, its end, and the queue of those who want to send.
     pub(super) fn settle_tcp(&mut self, now: Instant, id: SocketId) {
         self.settle_tcp_state(id);
-        if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut)
+        if let Some(Socket { kind: Kind::Tcp(tcp), places }) = self.sockets.get_mut(id)
             && tcp.connection.wants_transmit(now)
+            && places.may_queue()
         {
             let interface = tcp.path.interface;
-            self.enqueue(id, interface);
+            places.queued = Some(interface);
+            self.ready.push(interface, id);
         }
     }
 
