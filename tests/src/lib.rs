@@ -18,4 +18,5 @@ pub mod scratch;
 pub mod smol;
 pub mod source;
 pub mod tshark;
+pub mod twins;
 pub mod wait;

@@ -1,0 +1,227 @@
+//! A sender and a receiver in memory, of either kind, and how long each of them works.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{self, DeviceCapabilities};
+use smoltcp::socket::tcp;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
+use ustack::SocketId;
+use ustack::tcp::Settings;
+use ustack::time::Duration as Time;
+use ustack_tests::twins::{Frames, PORT, Twins};
+
+const BUFFER: usize = 1 << 20;
+/// Frames that a side takes or gives at once.
+const BATCH: usize = 64;
+/// How far virtual time goes with each exchange.
+const STEP: u64 = 100;
+
+/// Nanoseconds per data segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) sending: f64,
+    pub(crate) receiving: f64,
+    pub(crate) acks: f64,
+}
+
+/// A pair of hosts with one connection that carries data.
+pub(crate) trait Host {
+    /// The sender writes what fits, takes ACKs and gives data.
+    fn send(&mut self, acks: &Frames, data: &mut Frames);
+    /// The receiver takes data, reads it, and gives ACKs.
+    fn receive(&mut self, data: &Frames, acks: &mut Frames);
+}
+
+/// Moves data for a while.
+pub(crate) fn bulk(pair: &mut impl Host, span: Duration) -> Cost {
+    let (mut data, mut acks) = (Frames::default(), Frames::default());
+    let (mut sending, mut receiving) = (Duration::ZERO, Duration::ZERO);
+    let (mut segments, mut answers) = (0usize, 0usize);
+    let begin = worked();
+    let mut before = begin;
+    while before - begin < span {
+        data.clear();
+        pair.send(&acks, &mut data);
+        let between = worked();
+        acks.clear();
+        pair.receive(&data, &mut acks);
+        let after = worked();
+        sending += between - before;
+        receiving += after - between;
+        segments += data.iter().filter(|frame| frame.len() > 1000).count();
+        answers += acks.len();
+        before = worked();
+    }
+    let each = |time: Duration| time.as_nanos() as f64 / segments.max(1) as f64;
+    Cost { sending: each(sending), receiving: each(receiving), acks: answers as f64 / segments.max(1) as f64 }
+}
+
+/// How long this thread has worked: on a machine that others use too, this says more than a clock.
+fn worked() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has it").into()
+}
+
+/// Two of ours.
+pub(crate) struct Ustack {
+    twins: Twins,
+    sender: SocketId,
+    receiver: SocketId,
+    chunk: Vec<u8>,
+}
+
+impl Ustack {
+    /// A pair with that many idle connections beside the one that is used.
+    pub(crate) fn pair(idle: usize) -> Self {
+        let settings =
+            Settings { send_buffer: BUFFER, recv_buffer: BUFFER, timestamps: false, ..Settings::default() };
+        let mut twins = Twins::new(settings.clone());
+        for _ in 0..idle / 2 {
+            twins.connect(settings.clone());
+        }
+        let (sender, receiver) = twins.connect(settings.clone());
+        for _ in 0..idle / 2 {
+            twins.connect(settings.clone());
+        }
+        Self { twins, sender, receiver, chunk: vec![7; 128 << 10] }
+    }
+}
+
+impl Host for Ustack {
+    fn send(&mut self, acks: &Frames, data: &mut Frames) {
+        self.twins.now += Time::from_micros(STEP);
+        let (now, left) = (self.twins.now, &mut self.twins.left);
+        left.handle(now, acks);
+        left.stack.handle_timeout(now);
+        while left.stack.tcp_send(now, self.sender, &self.chunk).is_ok() {}
+        left.collect(now, data);
+        while left.stack.poll_event().is_some() {}
+    }
+
+    fn receive(&mut self, data: &Frames, acks: &mut Frames) {
+        let (now, right) = (self.twins.now, &mut self.twins.right);
+        right.handle(now, data);
+        right.stack.handle_timeout(now);
+        while right.stack.tcp_recv(now, self.receiver, &mut self.chunk).is_ok_and(|n| n > 0) {}
+        right.collect(now, acks);
+        while right.stack.poll_event().is_some() {}
+    }
+}
+
+/// Two of smoltcp's.
+pub(crate) struct Smoltcp {
+    sender: Side,
+    receiver: Side,
+    chunk: Vec<u8>,
+    micros: i64,
+}
+
+struct Side {
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    socket: SocketHandle,
+}
+
+impl Side {
+    fn new(host: u8) -> Self {
+        let mac = HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, host]));
+        let (input, mut output) = (Frames::default(), Frames::default());
+        let mut device = Wire { input: &input, taken: 0, output: &mut output };
+        let mut interface =
+            Interface::new(Config::new(mac), &mut device, smoltcp::time::Instant::from_secs(1));
+        interface.update_ip_addrs(|list| {
+            list.push(IpCidr::new(IpAddress::v4(10, 0, 0, host), 24)).expect("there is room for one");
+        });
+        let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
+        let mut sockets = SocketSet::new(Vec::new());
+        let socket = sockets.add(tcp::Socket::new(buffer(), buffer()));
+        Self { interface, sockets, socket }
+    }
+
+    fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.sockets.get_mut(self.socket)
+    }
+
+    fn poll(&mut self, micros: i64, input: &Frames, output: &mut Frames) {
+        let now = smoltcp::time::Instant::from_micros(micros);
+        let mut device = Wire { input, taken: 0, output };
+        self.interface.poll(now, &mut device, &mut self.sockets);
+    }
+}
+
+impl Smoltcp {
+    pub(crate) fn pair() -> Self {
+        let (mut sender, mut receiver) = (Side::new(1), Side::new(2));
+        receiver.socket().listen(PORT).expect("the socket is closed");
+        let remote = (IpAddress::v4(10, 0, 0, 2), PORT);
+        let socket = sender.sockets.get_mut::<tcp::Socket<'_>>(sender.socket);
+        socket.connect(sender.interface.context(), remote, 49_152).expect("the socket is closed");
+        Self { sender, receiver, chunk: vec![7; 128 << 10], micros: 1_000_000 }
+    }
+}
+
+impl Host for Smoltcp {
+    fn send(&mut self, acks: &Frames, data: &mut Frames) {
+        self.micros += STEP as i64;
+        while let Ok(1..) = self.sender.socket().send_slice(&self.chunk) {}
+        self.sender.poll(self.micros, acks, data);
+    }
+
+    fn receive(&mut self, data: &Frames, acks: &mut Frames) {
+        self.receiver.poll(self.micros, data, acks);
+        while let Ok(1..) = self.receiver.socket().recv_slice(&mut self.chunk) {}
+    }
+}
+
+/// What smoltcp takes for a device: one batch in, one batch out.
+struct Wire<'a> {
+    input: &'a Frames,
+    taken: usize,
+    output: &'a mut Frames,
+}
+
+impl phy::Device for Wire<'_> {
+    type RxToken<'t>
+        = Rx<'t>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Tx<'t>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Rx<'_>, Tx<'_>)> {
+        let frame = self.input.get(self.taken)?;
+        self.taken += 1;
+        Some((Rx(frame), Tx(self.output)))
+    }
+
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Tx<'_>> {
+        (self.output.len() < BATCH).then(|| Tx(self.output))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+}
+
+struct Rx<'a>(&'a [u8]);
+
+impl phy::RxToken for Rx<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+struct Tx<'a>(&'a mut Frames);
+
+impl phy::TxToken for Tx<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let slot = self.0.add();
+        slot.resize(len, 0);
+        f(slot)
+    }
+}
