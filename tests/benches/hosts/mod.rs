@@ -198,7 +198,7 @@ impl phy::Device for Wire<'_> {
     }
 
     fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Tx<'_>> {
-        (self.output.len() < BATCH).then(|| Tx(self.output))
+        (self.output.len() < BATCH).then_some(Tx(self.output))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
