@@ -309,6 +309,7 @@ pub(crate) fn establish(
         congestion,
         rtt,
         pacer: Pacer::new(u64::from(smss) * 2),
+        delivery_rate: None,
         clock: Clock::new(start.ts_offset, peer.ts, now, peer.irs + 1),
         last_heard: now,
         keepalive_probes: 0,

@@ -56,6 +56,12 @@ pub struct TcpInfo {
     pub unread: u64,
     /// Pacing rate in bytes per second; `None` if not paced.
     pub pacing_rate: Option<u64>,
+    /// Last measured rate of delivery in bytes per second that the application did not limit.
+    pub delivery_rate: Option<u64>,
+    /// Bytes delivered: acknowledged, cumulatively or selectively.
+    pub delivered: u64,
+    /// Whether the application, not the network, limits what is sent.
+    pub app_limited: bool,
     /// Counters since the beginning.
     pub counters: Counters,
 }
@@ -129,6 +135,9 @@ impl Open {
             snd_wnd: u64::from(sender.snd_wnd),
             rcv_wnd: u64::from(self.receiver.window()),
             pacing_rate: self.pacer.rate(),
+            delivery_rate: self.delivery_rate,
+            delivered: board.rate.delivered(),
+            app_limited: board.rate.is_app_limited(),
             ..base
         }
     }

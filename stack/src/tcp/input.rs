@@ -324,8 +324,8 @@ impl Input<'_> {
         if progress {
             self.advance(una_before);
         }
-        self.measure(&acked, progress, flight);
-        self.recover(acked, una_before, duplicate, flight);
+        let rtt = self.measure(&acked, progress, flight);
+        self.recover(acked, una_before, duplicate, flight, rtt);
         self.update_persist(progress);
         self.rearm(progress);
         self.check_fin_acked()
@@ -352,7 +352,7 @@ impl Input<'_> {
     }
 
     /// The round-trip time (RFC 6298 section 3, RFC 7323 section 4.1).
-    fn measure(&mut self, acked: &Acked, progress: bool, flight: u32) {
+    fn measure(&mut self, acked: &Acked, progress: bool, flight: u32) -> Option<Duration> {
         let open = &mut *self.open;
         let own = acked.sample.filter(|_| !acked.resent).map(|sent_at| self.now - sent_at);
         // Karn: what was sent twice is only told apart by a timestamp.
@@ -361,10 +361,18 @@ impl Input<'_> {
         if let Some(sample) = sample {
             open.rtt.handle_sample(self.now, sample, flight.div_ceil(2 * open.sender.smss));
         }
+        sample
     }
 
     /// Loss recovery and congestion control.
-    fn recover(&mut self, acked: Acked, una_before: SeqNum, duplicate: bool, flight: u32) {
+    fn recover(
+        &mut self,
+        acked: Acked,
+        una_before: SeqNum,
+        duplicate: bool,
+        flight: u32,
+        rtt: Option<Duration>,
+    ) {
         let open = &mut *self.open;
         let ack = Ack {
             una: open.sender.snd_una,
@@ -376,7 +384,9 @@ impl Input<'_> {
         };
         let before = open.recovery.phase();
         let signal = open.recovery.handle_ack(&ack, &mut open.sender.board);
-        open.sender.delivered += u64::from(acked.newly);
+        open.tell_losses(self.now);
+        let rate = open.sender.board.rate.take_sample(self.now, open.rtt.min_rtt());
+        open.delivery_rate = rate.delivery_rate().filter(|_| !rate.is_app_limited).or(open.delivery_rate);
         match signal {
             Signal::Begins => {
                 self.common.counters.recoveries += 1;
@@ -397,13 +407,14 @@ impl Input<'_> {
                 now: self.now,
                 newly_acked: u64::from(open.sender.snd_una - una_before),
                 flight: u64::from(flight),
-                rtt: open.rtt.latest(),
+                in_flight: u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss)),
+                rtt,
                 srtt: open.rtt.srtt(),
                 min_rtt: open.rtt.min_rtt(),
                 app_limited: !limited,
                 in_recovery: before == Phase::Fast,
-                delivered: open.sender.delivered,
-                delivery_rate: None,
+                delivered: open.sender.board.rate.delivered(),
+                rate,
             });
         }
         open.set_pacing_rate(self.common.settings.pacing);

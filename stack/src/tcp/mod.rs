@@ -19,6 +19,7 @@ mod listener;
 mod options;
 mod output;
 pub mod pacing;
+pub mod rate;
 mod receiver;
 mod recovery;
 pub mod rtt;

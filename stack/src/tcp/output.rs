@@ -1,6 +1,7 @@
 //! What a connection sends next: the one place that decides it.
 
 use super::common::Common;
+use super::congestion::Sent;
 use super::connection::Connection;
 use super::receiver::Owed;
 use super::segment::{BASE_HEADER, Limits, Outgoing, options_len};
@@ -31,7 +32,13 @@ impl Connection {
                 common.timers.set_if_unset(Timer::Rto, now + opening.rtt.rto());
                 Outgoing::bare(opening.header(now, common.ports), opening.why(reason))
             }),
-            Block::Open(open) => Output { open, common, now, limits }.next(),
+            Block::Open(open) => {
+                let found = Output { open, common, now, limits }.next();
+                if found.is_none() {
+                    open.notice_app_limit(common.tx.len());
+                }
+                found
+            }
             Block::TimeWait(_) | Block::Closed => None,
         };
         match &outgoing {
@@ -123,6 +130,7 @@ impl Output<'_> {
         let fin = lost > data && len == data;
         let reason = self.open.recovery.reason();
         let piece = Piece { start, len, fin };
+        self.tell_sent(len);
         self.open.sender.board.handle_resent(self.now, start, len + u32::from(fin));
         self.open.recovery.handle_resent();
         let why = self.why(reason).with("retries", u64::from(self.open.sender.retries));
@@ -260,7 +268,19 @@ impl Output<'_> {
     }
 
     fn send_new(&mut self, len: u32) {
+        self.tell_sent(len);
         self.open.sender.handle_sent(self.now, len);
+    }
+
+    /// The congestion control hears what leaves, before the scoreboard does.
+    fn tell_sent(&mut self, len: u32) {
+        let open = &mut *self.open;
+        open.congestion.on_sent(&Sent {
+            now: self.now,
+            bytes: u64::from(len),
+            in_flight: u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss)),
+            app_limited: open.sender.board.rate.is_app_limited(),
+        });
     }
 
     /// Bytes of data in a full segment with these options, on this path.
@@ -329,6 +349,15 @@ impl Open {
     /// The time between two looks at a closed window (RFC 9293 section 3.8.6.1: the retransmission timeout, then doubled).
     pub(crate) fn persist_interval(&self) -> Duration {
         (self.rtt.base_rto() * (1 << self.persist_backoff.min(10))).min(Duration::from_secs(60))
+    }
+
+    /// Nothing more leaves now: whether that is the application's doing (draft-ietf-ccwg-bbr section 4.1.2.4).
+    fn notice_app_limit(&mut self, written: usize) {
+        let pipe = self.recovery.pipe(&self.sender.board, self.sender.smss);
+        let room = u64::from(pipe) < self.congestion.cwnd();
+        if room && self.sender.unsent(written) == 0 && self.sender.board.lost() == 0 {
+            self.sender.board.rate.handle_app_limited(pipe);
+        }
     }
 
     /// How fast to send, if it is to be spread.

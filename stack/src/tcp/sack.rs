@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::rate::{RateSampler, Stamp};
 use crate::time::Instant;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::SackBlock;
@@ -30,6 +31,8 @@ pub(crate) struct Scoreboard {
     sacked_to: SeqNum,
     /// Below this everything that RFC 6675 calls lost is marked.
     marked_to: SeqNum,
+    /// How fast what was sent arrives.
+    pub(crate) rate: RateSampler,
 }
 
 /// Bytes that were sent at one time and share one fate.
@@ -40,6 +43,8 @@ struct Run {
     /// Sent more than once: it gives no sample of the round-trip time (Karn).
     resent: bool,
     sent_at: Instant,
+    /// What was known about the rate when the last of them was sent.
+    stamp: Stamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,7 @@ impl Scoreboard {
             lost_from: una,
             sacked_to: una,
             marked_to: una,
+            rate: RateSampler::new(),
         }
     }
 
@@ -119,6 +125,7 @@ impl Scoreboard {
         if len == 0 {
             return;
         }
+        let stamp = self.rate.handle_sent(now, self.flying, len);
         self.nxt += len;
         self.flying += len;
         let full = self.runs.len() >= MAX_RUNS;
@@ -126,20 +133,21 @@ impl Scoreboard {
             // Note: a full board gives the whole run its last time, which errs towards patience.
             if last.fate == Fate::Flying && !last.resent && (last.sent_at == now || full) {
                 last.end = self.nxt;
-                last.sent_at = now;
+                (last.sent_at, last.stamp) = (now, stamp);
                 return;
             }
         }
-        self.runs.push_back(Run { end: self.nxt, fate: Fate::Flying, resent: false, sent_at: now });
+        self.runs.push_back(Run { end: self.nxt, fate: Fate::Flying, resent: false, sent_at: now, stamp });
     }
 
     /// `len` sequence numbers from `start`, which were lost, were sent again.
     pub(crate) fn handle_resent(&mut self, now: Instant, start: SeqNum, len: u32) {
+        let stamp = self.rate.handle_sent(now, self.flying, len);
         self.change(start, start + len, |run| {
             if run.fate == Fate::Sacked {
                 return;
             }
-            *run = Run { fate: Fate::Flying, resent: true, sent_at: now, ..*run };
+            *run = Run { fate: Fate::Flying, resent: true, sent_at: now, stamp, ..*run };
         });
     }
 
@@ -156,6 +164,7 @@ impl Scoreboard {
             if run.fate != Fate::Sacked {
                 acked.newly += len;
                 acked.cumulative += len;
+                self.rate.handle_delivered(len, run.sent_at, end, run.stamp);
                 if !run.resent {
                     acked.sample = acked.sample.max(Some(run.sent_at));
                 }
@@ -245,7 +254,8 @@ impl Scoreboard {
 
     /// Takes back everything that was sent, as if nothing had been.
     pub(crate) fn unsend(&mut self) {
-        *self = Self { runs: core::mem::take(&mut self.runs), ..Self::new(self.una) };
+        let rate = core::mem::replace(&mut self.rate, RateSampler::new());
+        *self = Self { runs: core::mem::take(&mut self.runs), rate, ..Self::new(self.una) };
         self.runs.clear();
     }
 
@@ -319,6 +329,7 @@ impl Scoreboard {
                 self.runs[index] = changed;
                 self.account(run.fate, len, false);
                 self.account(changed.fate, len, true);
+                self.count(&run, changed.fate, len);
                 if changed.fate == Fate::Lost {
                     self.lost_from = self.lost_from.min(run_start);
                 }
@@ -335,7 +346,8 @@ impl Scoreboard {
         let index = self.index_of(seq);
         let Some(run) = self.runs.get(index).copied() else { return };
         if self.start_of(index).before(seq) {
-            self.runs.insert(index, Run { end: seq, ..run });
+            let stamp = run.stamp.before(run.end - seq);
+            self.runs.insert(index, Run { end: seq, stamp, ..run });
         }
     }
 
@@ -348,10 +360,21 @@ impl Scoreboard {
             // What is sacked needs no time any more.
             let alike = before.fate == run.fate && (same_past || run.fate == Fate::Sacked);
             if alike {
-                self.runs[index - 1] = Run { end: run.end, ..before };
+                self.runs[index - 1] = Run { end: run.end, stamp: run.stamp, ..before };
                 self.runs.remove(index);
             }
             index -= 1;
+        }
+    }
+
+    /// What the fate of `run` means for the rate.
+    fn count(&mut self, run: &Run, fate: Fate, len: u32) {
+        match (run.fate, fate) {
+            (Fate::Flying | Fate::Lost, Fate::Sacked) => {
+                self.rate.handle_delivered(len, run.sent_at, run.end, run.stamp);
+            }
+            (Fate::Flying, Fate::Lost) => self.rate.handle_lost(len, run.stamp),
+            _ => {}
         }
     }
 

@@ -45,8 +45,6 @@ pub(crate) struct Sender {
     pub(crate) probing: bool,
     /// Timer expiries since the peer was last heard with progress.
     pub(crate) retries: u8,
-    /// Bytes acknowledged or sacked in all.
-    pub(crate) delivered: u64,
 }
 
 impl Sender {
@@ -70,7 +68,6 @@ impl Sender {
             probe_due: false,
             probing: false,
             retries: 0,
-            delivered: 0,
         }
     }
 

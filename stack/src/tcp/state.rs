@@ -79,6 +79,8 @@ pub(crate) struct Open {
     pub(crate) congestion: Controller,
     pub(crate) rtt: Rtt,
     pub(crate) pacer: Pacer,
+    /// The last rate of delivery that the application did not limit, in bytes per second.
+    pub(crate) delivery_rate: Option<u64>,
     pub(crate) clock: Clock,
     /// When the peer was last heard.
     pub(crate) last_heard: Instant,
@@ -87,6 +89,15 @@ pub(crate) struct Open {
     pub(crate) persist_backoff: u32,
     /// Challenge ACKs are spaced (RFC 5961 section 7): when the next may leave.
     pub(crate) next_challenge: Instant,
+}
+
+impl Open {
+    /// What was marked lost is told to the congestion control.
+    pub(crate) fn tell_losses(&mut self, now: Instant) {
+        while let Some(lost) = self.sender.board.rate.poll_lost() {
+            self.congestion.on_lost(now, &lost);
+        }
+    }
 }
 
 /// ESTABLISHED and what follows it, until TIME-WAIT.

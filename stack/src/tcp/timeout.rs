@@ -65,6 +65,7 @@ impl Connection {
                 // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its way.
                 let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
                 open.recovery.handle_timeout(open.sender.snd_nxt, &mut open.sender.board);
+                open.tell_losses(now);
                 open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
                 open.rtt.handle_timeout();
                 self.common.counters.timeouts += 1;

@@ -6,6 +6,8 @@ pub mod reno;
 pub use cubic::Cubic;
 pub use reno::NewReno;
 
+pub use super::rate::{LostSegment, RateSample};
+
 use crate::time::{Duration, Instant};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -30,6 +32,22 @@ pub trait Congestion: fmt::Debug + Send {
     /// The rate to pace at, in bytes per second; None leaves the window alone to limit.
     fn pacing_rate(&self) -> Option<u64> {
         None
+    }
+
+    /// Whether the window follows a loss by itself, so that a recovery must not spread the reduction over its
+    /// acknowledgments: for those that have a model of the path instead of a threshold.
+    fn paces_recovery(&self) -> bool {
+        false
+    }
+
+    /// `sent.bytes` left.
+    fn on_sent(&mut self, sent: &Sent) {
+        let _ = sent;
+    }
+
+    /// Bytes were marked lost; told before the acknowledgment, congestion event or timeout that says so.
+    fn on_lost(&mut self, now: Instant, lost: &LostSegment) {
+        let _ = (now, lost);
     }
 
     /// New data was acknowledged (cumulatively or by SACK).
@@ -62,8 +80,10 @@ pub struct AckSample {
     pub now: Instant,
     /// Bytes that it newly acknowledges cumulatively: 0 if it only reports more by SACK (see `delivered`).
     pub newly_acked: u64,
-    /// Bytes in flight before it.
+    /// FlightSize before it: bytes sent and not cumulatively acknowledged.
     pub flight: u64,
+    /// Bytes on their way after it: without what is sacked or lost.
+    pub in_flight: u64,
     /// The round-trip time that it measured, if it could.
     pub rtt: Option<Duration>,
     /// Smoothed round-trip time.
@@ -74,10 +94,23 @@ pub struct AckSample {
     pub app_limited: bool,
     /// A fast recovery is under way, begun by a congestion event. False in the slow start that repairs a timeout.
     pub in_recovery: bool,
-    /// All bytes delivered so far in the connection.
+    /// All bytes delivered so far in the connection, those that it reports included.
     pub delivered: u64,
-    /// Bytes per second that the path delivered over the last round trip, if known.
-    pub delivery_rate: Option<u64>,
+    /// How fast the path delivered what it reports.
+    pub rate: RateSample,
+}
+
+/// Data that left.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// When.
+    pub now: Instant,
+    /// How much.
+    pub bytes: u64,
+    /// Bytes on their way before it.
+    pub in_flight: u64,
+    /// The application, not the window, was the limit when what came before it was sent.
+    pub app_limited: bool,
 }
 
 /// A congestion event.
@@ -299,13 +332,14 @@ mod testing {
             now,
             newly_acked,
             flight: newly_acked,
+            in_flight: newly_acked,
             rtt,
             srtt: rtt,
             min_rtt: rtt,
             app_limited: false,
             in_recovery: false,
             delivered: 0,
-            delivery_rate: None,
+            rate: RateSample { newly_delivered: newly_acked, ..RateSample::default() },
         }
     }
 }
