@@ -1,3 +1,4 @@
 //! What the command line of ustack is made of, for tests and programs that want it without a process.
 
 pub mod replay;
+pub mod run;

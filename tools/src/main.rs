@@ -10,6 +10,7 @@ mod host;
 mod listen;
 mod ping;
 mod replay_command;
+mod run_command;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ enum Command {
     Ping(ping::Args),
     Decode(decode::Args),
     Replay(replay_command::Args),
+    Run(run_command::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -56,6 +58,7 @@ impl Command {
             Self::Ping(args) => ping::run(&args),
             Self::Decode(args) => decode::run(&args),
             Self::Replay(args) => replay_command::run(&args),
+            Self::Run(args) => run_command::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
         }

@@ -41,6 +41,11 @@ impl Stack {
         }
     }
 
+    /// What ended a connection out of order; asking does not take it away.
+    pub fn tcp_failure(&self, id: SocketId) -> Option<Error> {
+        self.tcp(id).ok().and_then(|tcp| tcp.connection.error()).map(Error::from)
+    }
+
     /// Whether the handshake is complete.
     ///
     /// # Errors

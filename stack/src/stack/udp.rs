@@ -138,6 +138,14 @@ impl Stack {
         Ok(self.udp_mut(id)?.socket.peek_from(buf)?)
     }
 
+    /// Takes what ICMP said about an earlier datagram, as `SO_ERROR` does.
+    ///
+    /// # Errors
+    /// That error; `NoSuchSocket`.
+    pub fn udp_take_error(&mut self, id: SocketId) -> Result<(), Error> {
+        Ok(self.udp_mut(id)?.socket.take_error()?)
+    }
+
     /// The options of a datagram socket.
     ///
     /// # Errors

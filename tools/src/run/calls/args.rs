@@ -1,0 +1,140 @@
+//! The arguments of a call.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::fd::{Fd, Fds};
+use crate::run::expr::{Expr, Value};
+use crate::run::scope::Scope;
+use crate::run::script::{Argument, CallResult, CallSpec};
+
+/// A call's arguments with what names in them stand for.
+pub(in crate::run) struct Args<'a> {
+    pub(super) call: &'a CallSpec,
+    pub(super) scope: &'a Scope,
+}
+
+impl<'a> Args<'a> {
+    pub(super) fn get(&self, index: usize) -> Result<&'a Argument, String> {
+        let missing = || format!("{} has no argument {}", self.call.name, index + 1);
+        self.call.arguments.get(index).ok_or_else(missing)
+    }
+
+    /// A number.
+    pub(super) fn int(&self, index: usize) -> Result<i64, String> {
+        self.value(self.get(index)?)
+    }
+
+    /// A number, or `default` where there is no argument or `...`.
+    pub(super) fn int_or(&self, index: usize, default: i64) -> Result<i64, String> {
+        match self.call.arguments.get(index) {
+            None | Some(Argument::Any) => Ok(default),
+            Some(argument) => self.value(argument),
+        }
+    }
+
+    /// The number that an argument is.
+    pub(super) fn value(&self, argument: &Argument) -> Result<i64, String> {
+        match argument {
+            Argument::Expr(expr) => self.scope.int(expr),
+            Argument::List(list) if list.len() == 1 => self.value(&list[0]),
+            Argument::Of(name, inner) if matches!(name.as_str(), "htons" | "htonl") && inner.len() == 1 => {
+                self.value(&inner[0])
+            }
+            _ => Err(format!("an argument of {} is no number", self.call.name)),
+        }
+    }
+
+    /// A text.
+    pub(super) fn text(&self, argument: &Argument) -> Result<String, String> {
+        match argument {
+            Argument::Expr(expr) => match self.scope.eval(expr)? {
+                Value::Text(text) => Ok(text),
+                other => Err(format!("{other} is no text")),
+            },
+            Argument::List(list) if list.len() == 1 => self.text(&list[0]),
+            _ => Err(format!("an argument of {} is no text", self.call.name)),
+        }
+    }
+
+    /// The name that an argument is: `SO_ERROR`.
+    pub(super) fn name(&self, index: usize) -> Result<&'a str, String> {
+        match self.get(index)? {
+            Argument::Expr(Expr::Name(name)) => Ok(name),
+            _ => Err(format!("argument {} of {} is to be a name", index + 1, self.call.name)),
+        }
+    }
+
+    /// A part of a struct by its name.
+    pub(super) fn part(&self, argument: &'a Argument, name: &str) -> Option<&'a Argument> {
+        match argument {
+            Argument::Struct(parts) => parts.iter().find(|(key, _)| key == name).map(|(_, part)| part),
+            Argument::List(list) if list.len() == 1 => self.part(&list[0], name),
+            _ => None,
+        }
+    }
+
+    /// How many bytes the pieces `[{..., 1000}, {..., 2}]` have together.
+    pub(super) fn pieces(&self, index: usize) -> Result<usize, String> {
+        let Argument::List(list) = self.get(index)? else {
+            return Err(format!("argument {} of {} is to be a list", index + 1, self.call.name));
+        };
+        let mut total = 0;
+        for piece in list {
+            let Argument::Struct(parts) = piece else {
+                return Err("a piece is written {..., 1000}".into());
+            };
+            let (_, length) = parts.last().ok_or("a piece is written {..., 1000}")?;
+            total += usize::try_from(self.value(length)?).map_err(|_| "a length is not negative")?;
+        }
+        Ok(total)
+    }
+
+    /// `{sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr("192.0.2.1")}`; `None` for `...`.
+    pub(super) fn address(&self, index: usize) -> Result<Option<SocketAddr>, String> {
+        let argument = match self.call.arguments.get(index) {
+            None | Some(Argument::Any) => return Ok(None),
+            Some(argument) => argument,
+        };
+        // A null pointer: nobody is named.
+        if let Argument::Expr(Expr::Value(Value::Int(0)) | Expr::Name(_)) = argument {
+            return Ok(None);
+        }
+        let port = ["sin_port", "sin6_port"].iter().find_map(|name| self.part(argument, name));
+        let ip = ["sin_addr", "sin6_addr"].iter().find_map(|name| self.part(argument, name));
+        let (Some(port), Some(ip)) = (port, ip) else {
+            return Err("an address is `...` or {sa_family = AF_INET, sin_port = htons(80), \
+                        sin_addr = inet_addr(\"192.0.2.1\")}"
+                .into());
+        };
+        let port = u16::try_from(self.value(port)?).map_err(|_| "a port has 16 bits")?;
+        Ok(Some(SocketAddr::new(self.ip(ip)?, port)))
+    }
+
+    /// The descriptor in the first argument.
+    pub(super) fn fd<'b>(&self, fds: &'b Fds) -> Result<Option<&'b Fd>, String> {
+        Ok(fds.get(self.int(0)?))
+    }
+
+    /// The number of the descriptor that the script expects to be answered.
+    pub(super) fn new_fd(&self, fds: &Fds) -> Result<i64, String> {
+        match &self.call.result {
+            CallResult::Is(value, None) => match self.scope.int(value)? {
+                number @ 0.. => Ok(number),
+                _ => Ok(fds.free()),
+            },
+            _ => Ok(fds.free()),
+        }
+    }
+
+    fn ip(&self, argument: &Argument) -> Result<IpAddr, String> {
+        let text = match argument {
+            Argument::Of(name, inner) if matches!(name.as_str(), "inet_addr" | "inet_pton") => {
+                self.text(inner.last().ok_or("an address is missing")?)?
+            }
+            Argument::Expr(Expr::Name(name)) if name == "INADDR_ANY" => "0.0.0.0".to_owned(),
+            Argument::Expr(Expr::Name(name)) if name == "in6addr_any" => "::".to_owned(),
+            other => self.text(other)?,
+        };
+        text.parse().map_err(|_| format!("\"{text}\" is no address"))
+    }
+}

@@ -1,0 +1,76 @@
+//! File descriptors by the numbers that the script gave them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use ustack::SocketId;
+use ustack::socket::table::IpOptions;
+use ustack::{tcp, udp};
+
+/// A file descriptor.
+#[derive(Clone, Debug)]
+pub(in crate::run) struct Fd {
+    pub(in crate::run) kind: Kind,
+    /// The stack's socket, once there is one.
+    pub(in crate::run) id: Option<SocketId>,
+    pub(super) v6: bool,
+    pub(super) nonblocking: bool,
+    pub(super) bound: Option<SocketAddr>,
+    pub(super) tcp: tcp::Settings,
+    /// What `SO_KEEPALIVE` switches on.
+    pub(super) keepalive: tcp::Keepalive,
+    pub(super) udp: udp::Options,
+    pub(super) ip: IpOptions,
+    /// Bytes written and read: where in each stream it stands.
+    pub(super) written: u32,
+    pub(super) read: u32,
+    /// The error that ended the connection was told.
+    pub(super) told: bool,
+    /// `connect` was called, and has not told how it went.
+    pub(super) connecting: bool,
+}
+
+/// What a descriptor stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::run) enum Kind {
+    /// A stream, connected or not yet.
+    Stream,
+    Listener,
+    Datagram,
+}
+
+/// All descriptors.
+#[derive(Clone, Debug, Default)]
+pub(in crate::run) struct Fds(BTreeMap<i64, Fd>);
+
+impl Fds {
+    pub(super) fn get(&self, number: i64) -> Option<&Fd> {
+        self.0.get(&number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: i64) -> Option<&mut Fd> {
+        self.0.get_mut(&number)
+    }
+
+    pub(super) fn insert(&mut self, number: i64, fd: Fd) -> Result<(), String> {
+        if self.0.contains_key(&number) {
+            return Err(format!("descriptor {number} is open already: the call would answer another one"));
+        }
+        self.0.insert(number, fd);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, number: i64) -> Option<Fd> {
+        self.0.remove(&number)
+    }
+
+    /// The least number that is free from 3 on.
+    pub(super) fn free(&self) -> i64 {
+        (3..).find(|number| !self.0.contains_key(number)).unwrap_or(i64::MAX)
+    }
+
+    /// The streams of the stack, newest last.
+    pub(in crate::run) fn streams(&self) -> impl DoubleEndedIterator<Item = SocketId> + '_ {
+        self.0.values().filter(|fd| fd.kind == Kind::Stream).filter_map(|fd| fd.id)
+    }
+}

@@ -1,0 +1,59 @@
+//! Reports in the format that build servers read.
+
+use std::fmt::{self, Write};
+
+use super::suite::Suite;
+
+/// A run in JUnit's XML.
+#[derive(Debug)]
+pub struct Junit<'a>(pub &'a Suite);
+
+impl fmt::Display for Junit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reports = &self.0.reports;
+        let failures = self.0.failures().count();
+        writeln!(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
+        writeln!(f, "<testsuites>")?;
+        writeln!(
+            f,
+            "  <testsuite name=\"packet scripts\" tests=\"{}\" failures=\"{failures}\" errors=\"0\">",
+            reports.len()
+        )?;
+        for report in reports {
+            let (folder, name) = report.file.rsplit_once('/').unwrap_or(("", &report.file));
+            write!(
+                f,
+                "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.6}\"",
+                Escaped(folder),
+                Escaped(name),
+                report.virtual_us as f64 / 1e6
+            )?;
+            match &report.failure {
+                None => writeln!(f, "/>")?,
+                Some(failure) => {
+                    let message = Escaped(&failure.message);
+                    writeln!(f, ">\n      <failure message=\"{message}\">")?;
+                    write!(f, "{}", Escaped(&failure.to_string()))?;
+                    writeln!(f, "      </failure>\n    </testcase>")?;
+                }
+            }
+        }
+        writeln!(f, "  </testsuite>\n</testsuites>")
+    }
+}
+
+/// Text as XML takes it.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            c if c.is_control() && c != '\n' && c != '\t' => f.write_char('?'),
+            c => f.write_char(c),
+        })
+    }
+}

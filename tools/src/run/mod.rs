@@ -1,0 +1,67 @@
+//! Packet scripts: the packetdrill language, run against the stack in virtual time.
+//!
+//! ```text
+//! text ──▶ parse ──▶ Script ──▶ runner ──▶ world: one stack, one interface ──▶ Report
+//!          values with    a statement      bytes in (build), bytes out        what differed, field
+//!          their lines    after another    (seen, compare), calls             by field, and why
+//! ```
+//!
+//! No clock is asked: a script that waits for minutes runs in microseconds, and twice the same. What the language has
+//! is told in `tests/scripts/README.md`.
+
+mod build;
+mod calls;
+mod compare;
+mod cursor;
+mod error;
+mod expr;
+mod flow;
+mod icmp;
+mod info;
+mod junit;
+mod parse;
+mod report;
+mod runner;
+mod scope;
+mod script;
+mod seen;
+mod settings;
+mod shell;
+mod suite;
+mod tcp;
+mod trace;
+mod world;
+
+pub use error::{Error, ParseError};
+pub use junit::Junit;
+pub use report::{Failure, Field, Line, Report};
+pub use script::Script;
+pub use suite::{Suite, find, run_files};
+
+use ustack::capture::Capture;
+
+impl Script {
+    /// Reads a script; `file` is its name in what is told about it.
+    ///
+    /// # Errors
+    /// Where it is not understood, and what could have stood there.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ParseError> {
+        parse::script(file, text)
+    }
+
+    /// Sets what `--key=value` at its top would set.
+    ///
+    /// # Errors
+    /// What is wrong with key or value.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        self.settings.set(key, value)
+    }
+
+    /// Runs it; `capture` gets every packet with its reason.
+    pub fn run(&self, capture: Option<&Capture>) -> Report {
+        runner::run(self, capture)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! What a script sets at its top, and the command line for all of them: `--ip_version=ipv6 --mtu=1280`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ustack::tcp;
+use ustack::tcp::congestion::Algorithm;
+use ustack::time::Duration;
+
+use super::expr::Value;
+
+/// The settings of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) version: IpVersion,
+    pub(super) local: Option<IpAddr>,
+    pub(super) remote: Option<IpAddr>,
+    pub(super) mtu: usize,
+    /// Where `bind(3, ..., ...)` binds.
+    pub(super) bind_port: u16,
+    /// Where `connect(3, ..., ...)` connects to.
+    pub(super) connect_port: u16,
+    /// By how much a packet may be early or late.
+    pub(super) tolerance: Duration,
+    /// Microseconds of one tick of our timestamps: outgoing ones are then compared with the time that passed.
+    pub(super) ts_tick: Option<u64>,
+    pub(super) seed: u64,
+    /// What stands for 0 in the sequence numbers of the other side.
+    pub(super) remote_isn: u32,
+    pub(super) tcp: tcp::Settings,
+    /// What `SO_KEEPALIVE` starts with.
+    pub(super) keepalive: tcp::Keepalive,
+    /// `--define=NAME=VALUE`
+    pub(super) defined: Vec<(String, Value)>,
+}
+
+/// What runs below: `--ip_version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IpVersion {
+    V4,
+    V6,
+    /// IPv6 sockets that talk IPv4.
+    Mapped,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: IpVersion::V4,
+            local: None,
+            remote: None,
+            mtu: 1500,
+            bind_port: 8080,
+            connect_port: 8080,
+            tolerance: Duration::ZERO,
+            ts_tick: None,
+            seed: 1,
+            remote_isn: 0,
+            tcp: tcp::Settings::default(),
+            keepalive: tcp::Keepalive::default(),
+            defined: Vec::new(),
+        }
+    }
+}
+
+/// Takes the value of one key.
+type Set = fn(&mut Settings, &str) -> Option<()>;
+
+/// Every key, what it takes, and what it does.
+const KEYS: &[(&str, &str, Set)] = &[
+    ("ip_version", "ipv4, ipv6 or ipv4-mapped-ipv6", |s, v| put(&mut s.version, IpVersion::named(v))),
+    ("local_ip", "an address", |s, v| put(&mut s.local, v.parse().ok().map(Some))),
+    ("remote_ip", "an address", |s, v| put(&mut s.remote, v.parse().ok().map(Some))),
+    ("mtu", "bytes", |s, v| put(&mut s.mtu, v.parse().ok())),
+    ("bind_port", "a port", |s, v| put(&mut s.bind_port, v.parse().ok())),
+    ("connect_port", "a port", |s, v| put(&mut s.connect_port, v.parse().ok())),
+    ("tolerance_usecs", "microseconds", |s, v| {
+        put(&mut s.tolerance, v.parse().ok().map(Duration::from_micros))
+    }),
+    ("tcp_ts_tick_usecs", "microseconds", |s, v| {
+        put(&mut s.ts_tick, v.parse().ok().map(|us: u64| (us > 0).then_some(us)))
+    }),
+    ("seed", "a number", |s, v| put(&mut s.seed, v.parse().ok())),
+    ("remote_isn", "a number", |s, v| put(&mut s.remote_isn, v.parse().ok())),
+    ("define", "NAME=VALUE", |s, v| {
+        let (name, value) = v.split_once('=')?;
+        let value = value.parse().map(Value::Int).unwrap_or_else(|_| Value::Text(value.to_owned()));
+        s.defined.push((name.to_owned(), value));
+        Some(())
+    }),
+    ("congestion", "the name of a congestion control", |s, v| {
+        put(&mut s.tcp.congestion, Algorithm::named(v))
+    }),
+    ("send_buffer", "bytes", |s, v| put(&mut s.tcp.send_buffer, v.parse().ok())),
+    ("recv_buffer", "bytes", |s, v| put(&mut s.tcp.recv_buffer, v.parse().ok())),
+    ("max_mss", "bytes", |s, v| put(&mut s.tcp.max_mss, v.parse().ok().map(Some))),
+    ("timestamps", "0 or 1", |s, v| put(&mut s.tcp.timestamps, truth(v))),
+    ("sack", "0 or 1", |s, v| put(&mut s.tcp.sack, truth(v))),
+    ("window_scaling", "0 or 1", |s, v| put(&mut s.tcp.window_scaling, truth(v))),
+    ("pacing", "0 or 1", |s, v| put(&mut s.tcp.pacing, truth(v))),
+    ("nodelay", "0 or 1", |s, v| put(&mut s.tcp.nodelay, truth(v))),
+    ("delayed_ack_usecs", "microseconds", |s, v| {
+        put(&mut s.tcp.delayed_ack, v.parse().ok().map(Duration::from_micros))
+    }),
+    ("syn_retries", "a count", |s, v| put(&mut s.tcp.syn_retries, v.parse().ok())),
+    ("syn_ack_retries", "a count", |s, v| put(&mut s.tcp.syn_ack_retries, v.parse().ok())),
+    ("retries", "a count", |s, v| put(&mut s.tcp.retries, v.parse().ok())),
+    ("fin_wait_2_secs", "seconds", |s, v| put(&mut s.tcp.fin_wait_2_timeout, seconds(v))),
+    ("time_wait_secs", "seconds", |s, v| put(&mut s.tcp.time_wait, seconds(v))),
+    ("keepalive_time_secs", "seconds", |s, v| put(&mut s.keepalive.time, seconds(v))),
+    ("keepalive_interval_secs", "seconds", |s, v| put(&mut s.keepalive.interval, seconds(v))),
+    ("keepalive_count", "a count", |s, v| put(&mut s.keepalive.count, v.parse().ok())),
+    // What packetdrill's own runs need, and ours do not.
+    ("non_fatal", "anything", |_, _| Some(())),
+    ("verbose", "anything", |_, _| Some(())),
+    ("dry_run", "anything", |_, _| Some(())),
+];
+
+impl Settings {
+    /// Sets `key`.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let Some((_, what, set)) = KEYS.iter().find(|(name, ..)| *name == key) else {
+            let known: Vec<&str> = KEYS.iter().map(|(name, ..)| *name).collect();
+            return Err(format!("expected one of the settings {}, found `{key}`", known.join(" ")));
+        };
+        set(self, value).ok_or_else(|| format!("expected --{key}= with {what}, found `{value}`"))
+    }
+
+    /// Our address.
+    pub(super) fn local(&self) -> IpAddr {
+        self.local.unwrap_or(match self.version {
+            IpVersion::V4 | IpVersion::Mapped => Ipv4Addr::new(192, 168, 0, 1).into(),
+            IpVersion::V6 => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into(),
+        })
+    }
+
+    /// The address of the other side.
+    pub(super) fn remote(&self) -> IpAddr {
+        self.remote.unwrap_or(match self.version {
+            IpVersion::V4 | IpVersion::Mapped => Ipv4Addr::new(192, 0, 2, 1).into(),
+            IpVersion::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        })
+    }
+}
+
+impl IpVersion {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "ipv4" => Some(Self::V4),
+            "ipv6" => Some(Self::V6),
+            "ipv4-mapped-ipv6" => Some(Self::Mapped),
+            _ => None,
+        }
+    }
+}
+
+fn put<T>(place: &mut T, value: Option<T>) -> Option<()> {
+    *place = value?;
+    Some(())
+}
+
+fn truth(word: &str) -> Option<bool> {
+    match word {
+        "1" | "on" | "yes" | "true" => Some(true),
+        "0" | "off" | "no" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn seconds(word: &str) -> Option<Duration> {
+    word.parse().ok().map(Duration::from_secs)
+}

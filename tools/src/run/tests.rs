@@ -1,0 +1,78 @@
+//! Scripts that pass and scripts that do not, with what is said about them.
+
+use super::Script;
+
+fn run(text: &str) -> Result<(), String> {
+    let script = Script::parse("t.pkt", text).unwrap_or_else(|error| panic!("{error}"));
+    script.run(None).failure.map_or(Ok(()), |failure| Err(failure.to_string()))
+}
+
+/// Accepts a connection as descriptor 4.
+const SERVER: &str = "
+0   socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0  bind(3, ..., ...) = 0
++0  listen(3, 1) = 0
++0  < S 0:0(0) win 32792 <mss 1000,nop,wscale 7>
++0  > S. 0:0(0) ack 1 <...>
++.1 < . 1:1(0) ack 1 win 257
++0  accept(3, ..., ...) = 4
+";
+
+#[test]
+fn a_conversation_passes() {
+    let rest = "
+        +0  write(4, ..., 1000) = 1000
+        +0  > P. 1:1001(1000) ack 1
+        expect why == new-data
+        +.1 < P. 1:11(10) ack 1001 win 257
+        +0  read(4, ..., 100) = 10
+        +.04 > . 1001:1001(0) ack 11
+        expect why == delayed-ack
+        %{ assert tcpi_snd_cwnd >= 10 and tcpi_unacked == 0 }%
+    ";
+    assert_eq!(run(&format!("{SERVER}{rest}")), Ok(()));
+}
+
+#[test]
+fn a_blocking_call_returns_when_data_comes() {
+    let rest = "
+        +0...0.3 read(4, ..., 100) = 10
+        +.3 < P. 1:11(10) ack 1 win 257
+        +0 > . 1:1(0) ack 11
+    ";
+    assert_eq!(run(&format!("{SERVER}{rest}")), Ok(()));
+    let late = run(&format!("{SERVER}{}", rest.replace("0...0.3", "0...0.2"))).unwrap_err();
+    assert!(late.contains("t.pkt:10: the call returns at 0.400000, expected was 0.300000"), "{late}");
+}
+
+#[test]
+fn what_differs_is_marked() {
+    let rest = "
+        +0 write(4, ..., 1000) = 1000
+        +0 > . 1:1001(1000) ack 2
+    ";
+    let failure = run(&format!("{SERVER}{rest}")).unwrap_err();
+    for line in [
+        "t.pkt:11: the stack sent another packet: it differs in flags, ack",
+        "   11 | +0 > . 1:1001(1000) ack 2",
+        "  ! flags    .                   P.",
+        "  ! ack      2                   1",
+    ] {
+        assert!(failure.contains(line), "{line:?} is not in\n{failure}");
+    }
+    assert!(failure.contains("why=new-data"), "{failure}");
+}
+
+#[test]
+fn a_packet_that_nobody_expects_fails_at_the_end() {
+    let failure = run(&format!("{SERVER}+0 write(4, ..., 10) = 10\n")).unwrap_err();
+    assert!(failure.contains("t.pkt:9: at the end the stack has sent a packet at 0.100000"), "{failure}");
+    let nothing = run(&format!("{SERVER}+0 > . 1:1(0) ack 1\n")).unwrap_err();
+    assert!(nothing.contains("the stack sends nothing until 0.100000"), "{nothing}");
+}
+
+#[test]
+fn a_false_condition_tells_its_values() {
+    let failure = run(&format!("{SERVER}%{{ assert tcpi_snd_mss == 5, \"small\" }}%\n")).unwrap_err();
+    assert!(failure.contains("t.pkt:9: this does not hold: tcpi_snd_mss is 1000 (small)"), "{failure}");
+}
