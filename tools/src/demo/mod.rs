@@ -51,8 +51,6 @@ pub(crate) struct Args {
     /// What to see; all three, briefly, if it is left out
     #[arg(value_enum)]
     topic: Option<Topic>,
-    #[command(flatten)]
-    link: ImpairmentArgs,
     /// How many messages are sent
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     messages: Option<u16>,
@@ -74,6 +72,9 @@ pub(crate) struct Args {
     /// Be the other end
     #[arg(long, hide = true, exclusive = true)]
     far_end: bool,
+    // Last: its heading would go on for the options that follow.
+    #[command(flatten)]
+    link: ImpairmentArgs,
 }
 
 /// What can be seen.
