@@ -35,8 +35,8 @@ pub(super) struct Port {
 /// What the device takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TxLimits {
-    /// Largest IP packet as a merged frame.
-    pub(super) max_merged: usize,
+    /// Largest IP packet as a merged frame; `None` if the device takes none.
+    pub(super) max_merged: Option<usize>,
     /// The device completes checksums.
     pub(super) checksum: bool,
 }
@@ -53,7 +53,8 @@ impl Port {
     }
 
     pub(super) fn limits(&self) -> TxLimits {
-        TxLimits { max_merged: self.capabilities.max_merged, checksum: self.capabilities.checksum }
+        let Capabilities { mtu, max_merged, checksum, .. } = self.capabilities;
+        TxLimits { max_merged: (max_merged > mtu).then_some(max_merged), checksum }
     }
 
     /// Largest IP packet to `destination`.

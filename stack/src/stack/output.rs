@@ -282,7 +282,7 @@ impl Stack {
         let ip_header = super::ip_header_len(path.next_hop);
         let segment = Limits {
             max_segment: path.mtu - ip_header,
-            max_merged: limits.max_merged.max(path.mtu).saturating_sub(ip_header),
+            max_merged: limits.max_merged.unwrap_or(path.mtu).saturating_sub(ip_header),
         };
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
         let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);

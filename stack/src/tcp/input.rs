@@ -143,7 +143,9 @@ impl Connection {
         let shift = if syn { 0 } else { open.terms.snd_wscale };
         open.sender.snd_wnd = u32::from(segment.header.window) << shift;
         open.sender.max_snd_wnd = open.sender.snd_wnd;
-        open.receiver.owe(Reason::Ack);
+        if syn {
+            open.receiver.owe(Reason::Ack);
+        }
         if common.write_shut {
             open.sender.fin = true;
             open.state = open.state.on_close();
@@ -317,8 +319,10 @@ impl Input<'_> {
         let window_changed = sender.handle_window(header.seq, header.ack, window);
         let progress = header.ack.after(una_before);
         let plain = self.segment.payload.is_empty() && !self.segment.has(Flags::FIN);
+        // RFC 9293 section 3.8.6.1: the answers to window probes repeat themselves, and say nothing about losses.
         let duplicate = flight > 0
             && !progress
+            && !sender.probing
             && if self.open.terms.sack { acked.newly > 0 } else { plain && !window_changed };
         self.common.counters.dup_acks_in += u32::from(duplicate);
         if progress {
@@ -539,6 +543,12 @@ impl Input<'_> {
     fn refuse(&mut self) -> Step {
         if self.segment.has(Flags::RST) {
             self.common.counters.out_of_window += 1;
+            return Break(Outcome::Dropped);
+        }
+        // RFC 5961 section 4.2: a SYN is challenged outside the window too.
+        if self.segment.has(Flags::SYN) {
+            self.common.counters.out_of_window += 1;
+            self.challenge(Reason::ChallengeAck);
             return Break(Outcome::Dropped);
         }
         let end = self.start + self.data.len() as u32;

@@ -291,6 +291,10 @@ impl Output<'_> {
 
     /// Bytes of data in the largest frame, a whole number of segments.
     fn largest(&self, options: &Options, size: u32) -> u32 {
+        if self.limits.max_merged <= self.limits.max_segment {
+            // RFC 9293 section 3.7.1 (MUST-16): nobody divides it, so that several small ones must not go as one.
+            return size;
+        }
         let merged = self.limits.max_merged.min(0xffff).saturating_sub(BASE_HEADER + options_len(options));
         round_down(merged as u32, size)
     }

@@ -141,9 +141,13 @@ fn both_sides_may_open_at_once() {
          > SA seq=0 ack=1 why=syn-ack-rto
          < PA seq=1 ack=1 len=10
          = ESTABLISHED
-         > A seq=1 ack=11",
+         +40ms
+         > A seq=1 ack=11 why=delayed-ack",
     );
     one.recv(10);
+    // An ACK alone needs no answer.
+    let mut one = One::connect(bare());
+    one.play("> S seq=0 \n < S seq=0 mss=1000 \n > SA seq=0 ack=1 \n < A seq=1 ack=1 \n = ESTABLISHED");
 }
 
 #[test]

@@ -133,6 +133,17 @@ fn a_probe_that_was_taken_is_not_sent_again() {
 }
 
 #[test]
+fn answers_to_probes_are_no_sign_of_loss() {
+    let mut one = One::connect(bare());
+    one.play("> S seq=0 \n < SA seq=0 ack=1 win=20000 mss=1000 \n > A seq=1 ack=1 \n < A seq=1 ack=1 win=0");
+    one.send(10);
+    for wait in [300, 600, 1200, 2400] {
+        one.play(&format!("+{wait}ms \n > A seq=1 len=1 why=zero-window-probe \n < A seq=1 ack=1 win=0"));
+    }
+    assert_eq!(one.c.info().counters.recoveries, 0);
+}
+
+#[test]
 fn a_peer_that_answers_may_keep_its_window_closed_for_ever() {
     let mut one = One::established(Settings { retries: 3, ..bare() });
     one.play("< A seq=1 ack=1 win=0");
@@ -172,6 +183,15 @@ fn merged_frames_are_whole_segments() {
     one.send(9300);
     assert_eq!(one.burst(), [(1, 4000), (4001, 4000), (8001, 1300)]);
     assert_eq!(one.c.info().counters.segs_out, 2 + 4 + 4 + 2);
+}
+
+#[test]
+fn a_device_that_divides_nothing_gets_no_merged_frames() {
+    // RFC 9293 section 3.7.1 (MUST-16): the peer's MSS holds, however many of its segments the path would take.
+    let mut one = One::connect(bare());
+    one.play("> S seq=0 \n < SA seq=0 ack=1 win=20000 \n > A seq=1 ack=1");
+    one.send(1200);
+    assert_eq!(one.burst(), [(1, 536), (537, 536), (1073, 128)]);
 }
 
 #[test]
