@@ -63,7 +63,7 @@ fn parse_tcp(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<TcpSpec, ParseEr
         options: OptionsSpec::These(Vec::new()),
     };
     loop {
-        if cursor.is_at_line_end() {
+        if cursor.is_at_line_end() || cursor.sees("}") {
             break;
         } else if cursor.takes_name("ack") {
             spec.ack = Some(Expr::parse_sum(cursor)?);
@@ -138,7 +138,7 @@ fn parse_icmp(cursor: &mut Cursor<'_>) -> Result<IcmpSpec, ParseError> {
         return Err(cursor.error_at(at, format!("expected a kind of ICMP message ({known}), found `{kind}`")));
     }
     let mut spec = IcmpSpec { kind, code: None, mtu: None, id: None, seq: None, length: None, quoted: None };
-    while !cursor.is_at_line_end() {
+    while !cursor.is_at_line_end() && !cursor.sees("}") {
         let at = cursor.at();
         if cursor.takes("[") {
             spec.quoted = Some(if cursor.takes_name("udp") {
