@@ -135,7 +135,8 @@ fn a_probe_that_was_taken_is_not_sent_again() {
 #[test]
 fn answers_to_probes_are_no_sign_of_loss() {
     let mut one = One::connect(bare());
-    one.play("> S seq=0 \n < SA seq=0 ack=1 win=20000 mss=1000 \n > A seq=1 ack=1 \n < A seq=1 ack=1 win=0");
+    one.play("> S seq=0 \n +100ms \n < SA seq=0 ack=1 win=20000 mss=1000 \n > A seq=1 ack=1");
+    one.play("< A seq=1 ack=1 win=0");
     one.send(10);
     for wait in [300, 600, 1200, 2400] {
         one.play(&format!("+{wait}ms \n > A seq=1 len=1 why=zero-window-probe \n < A seq=1 ack=1 win=0"));
