@@ -23,7 +23,10 @@ pub(super) fn packet(
     flow: &mut Flow,
     scope: &Scope,
 ) -> Result<Vec<u8>, String> {
-    let (src, dst) = (flow.remote, flow.local);
+    let mut src = flow.remote;
+    let mut dst = flow.local;
+    src.set_ip(ip.src.unwrap_or(src.ip()));
+    dst.set_ip(ip.dst.unwrap_or(dst.ip()));
     let (protocol, payload) = match body {
         BodySpec::Tcp(spec) => {
             let segment = segment(spec, flow, scope)?;
@@ -111,7 +114,8 @@ pub(super) fn option(spec: &OptionSpec, scope: &Scope) -> Result<TcpOption, Stri
             TcpOption::Sack(blocks.iter().map(block).collect::<Result<_, String>>()?)
         }
         OptionSpec::Timestamps(value, echo) => {
-            TcpOption::Timestamps(scope.number32(value)?, scope.number32(echo)?)
+            let number = |expr: &Option<_>| expr.as_ref().map_or(Ok(0), |expr| scope.number32(expr));
+            TcpOption::Timestamps(number(value)?, number(echo)?)
         }
         OptionSpec::FastOpen(cookie, false) => TcpOption::Other(kind::FAST_OPEN, cookie.clone()),
         OptionSpec::FastOpen(cookie, true) => {

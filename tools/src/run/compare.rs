@@ -173,8 +173,16 @@ fn options(
             (TcpOption::Sack(blocks), _) => TcpOption::Sack(
                 blocks.iter().map(|&(a, b)| (flow.their_script(a), flow.their_script(b))).collect(),
             ),
-            (&TcpOption::Timestamps(value, echo), Some(&TcpOption::Timestamps(wanted, _))) => {
-                TcpOption::Timestamps(flow.stamp_script(value, Some(wanted), stamps), echo)
+            (&TcpOption::Timestamps(value, echo), Some(&TcpOption::Timestamps(wanted, wanted_echo))) => {
+                let (any_value, any_echo) = match wanted_at(spec, at) {
+                    Some(OptionSpec::Timestamps(value, echo)) => (value.is_none(), echo.is_none()),
+                    _ => (false, false),
+                };
+                let named = || flow.stamp_script(value, Some(wanted), stamps);
+                TcpOption::Timestamps(
+                    if any_value { wanted } else { named() },
+                    if any_echo { wanted_echo } else { echo },
+                )
             }
             (&TcpOption::Timestamps(value, echo), _) => {
                 TcpOption::Timestamps(flow.stamp_script(value, None, stamps), echo)
@@ -254,6 +262,12 @@ fn in_brackets(fields: &mut Vec<Field>, spec: &IpSpec, seen: &Seen, scope: &Scop
     }
     if let Some(tos) = &spec.tos {
         fields.push(Field::new("tos", scope.int(tos)?, seen.tos));
+    }
+    if let Some(src) = spec.src {
+        fields.push(Field::new("src", src, seen.src));
+    }
+    if let Some(dst) = spec.dst {
+        fields.push(Field::new("dst", dst, seen.dst));
     }
     if let Some(ttl) = &spec.ttl {
         fields.push(Field::new("ttl", scope.int(ttl)?, seen.ttl));

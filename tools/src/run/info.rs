@@ -1,5 +1,6 @@
 //! What a script may know about a connection: Linux's `tcpi_...` in its units, and our own names in ours.
 
+use ustack::stats::Stats;
 use ustack::tcp::{State, TcpInfo};
 use ustack::time::Duration;
 
@@ -10,6 +11,31 @@ pub(super) fn lookup(info: &TcpInfo, name: &str) -> Option<Value> {
     let number = match name.strip_prefix("tcpi_") {
         Some(name) => linux(info, name)?,
         None => return ours(info, name),
+    };
+    Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
+}
+
+/// What the whole stack counted, under the names of its statistics.
+pub(super) fn counted(stats: &Stats, name: &str) -> Option<Value> {
+    let (tcp, udp) = (&stats.tcp, &stats.udp);
+    let number = match name {
+        "tcp_active_opens" => tcp.active_opens,
+        "tcp_passive_opens" => tcp.passive_opens,
+        "tcp_in_segs" => tcp.in_segs,
+        "tcp_out_segs" => tcp.out_segs,
+        "tcp_retrans_segs" => tcp.retrans_segs,
+        "tcp_in_errs" => tcp.in_errs,
+        "tcp_in_csum_errors" => tcp.in_csum_errors,
+        "tcp_out_rsts" => tcp.out_rsts,
+        "udp_in_datagrams" => udp.in_datagrams,
+        "udp_no_ports" => udp.no_ports,
+        "udp_in_errors" => udp.in_errors,
+        "udp_in_csum_errors" => udp.in_csum_errors,
+        "udp_rcvbuf_errors" => udp.rcvbuf_errors,
+        "udp_out_datagrams" => udp.out_datagrams,
+        "udp_out_errors" => udp.out_errors,
+        "icmp_unmatched" => stats.icmp_unmatched,
+        _ => return None,
     };
     Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
 }

@@ -226,7 +226,8 @@ impl Runner<'_> {
         let (BodySpec::Tcp(spec), Body::Tcp(tcp)) = (&spec.body, &seen.body) else { return Ok(()) };
         let OptionsSpec::These(options) = &spec.options else { return Ok(()) };
         for (spec, option) in options.iter().zip(&tcp.options) {
-            if let (OptionSpec::Timestamps(value, _), &TcpOption::Timestamps(live, _)) = (spec, option) {
+            if let (OptionSpec::Timestamps(Some(value), _), &TcpOption::Timestamps(live, _)) = (spec, option)
+            {
                 let script = self.scope.number32(value)?;
                 self.world.flows[index].name_stamp(script, live);
             }
@@ -305,8 +306,10 @@ impl Runner<'_> {
         let line = Line { line: check.place.line, text: check.text.clone(), file: line.file.clone() };
         let fail = |message: String| Failure::new(&line, message);
         let info = self.info();
+        let stats = self.world.stack.stats();
         let names = |name: &str| {
-            self.scope.lookup(name).or_else(|| info.as_ref().and_then(|info| info::lookup(info, name)))
+            let of_connection = || info.as_ref().and_then(|info| info::lookup(info, name));
+            self.scope.lookup(name).or_else(|| info::counted(&stats, name)).or_else(of_connection)
         };
         let value = check.expr.eval(&names).map_err(|why| match &info {
             Some(_) => fail(why),

@@ -1,5 +1,7 @@
 //! A script as values: what was read, with its places, before anything of it has happened.
 
+use std::net::IpAddr;
+
 use super::cursor::Place;
 use super::expr::Expr;
 use super::settings::Settings;
@@ -125,6 +127,9 @@ pub(super) struct IpSpec {
     pub(super) ttl: Option<Expr>,
     /// Which connection of the script it belongs to; they count from 1.
     pub(super) connection: Option<Expr>,
+    /// Other addresses than the connection's.
+    pub(super) src: Option<IpAddr>,
+    pub(super) dst: Option<IpAddr>,
     /// Its checksum is wrong.
     pub(super) bad_checksum: bool,
 }
@@ -175,7 +180,8 @@ pub(super) enum OptionSpec {
     WindowScale(Expr),
     SackPermitted,
     Sack(Vec<(Expr, Expr)>),
-    Timestamps(Expr, Expr),
+    /// Value and echo; `any` of an outgoing one is not looked at.
+    Timestamps(Option<Expr>, Option<Expr>),
     /// The cookie; the bool says that it is the experimental option.
     FastOpen(Vec<u8>, bool),
     /// Kind 172 or 174, and its counters in their order.

@@ -15,6 +15,8 @@ pub(super) struct Settings {
     pub(super) local: Option<IpAddr>,
     pub(super) remote: Option<IpAddr>,
     pub(super) mtu: usize,
+    /// Largest IP packet that the device takes as a merged frame; `mtu` if that is not less.
+    pub(super) max_merged: usize,
     /// Where `bind(3, ..., ...)` binds.
     pub(super) bind_port: u16,
     /// Where `connect(3, ..., ...)` connects to.
@@ -49,6 +51,7 @@ impl Default for Settings {
             local: None,
             remote: None,
             mtu: 1500,
+            max_merged: 0,
             bind_port: 8080,
             connect_port: 8080,
             tolerance: Duration::ZERO,
@@ -71,6 +74,7 @@ const KEYS: &[(&str, &str, Set)] = &[
     ("local_ip", "an address", |s, v| put(&mut s.local, v.parse().ok().map(Some))),
     ("remote_ip", "an address", |s, v| put(&mut s.remote, v.parse().ok().map(Some))),
     ("mtu", "bytes", |s, v| put(&mut s.mtu, v.parse().ok())),
+    ("max_merged", "bytes", |s, v| put(&mut s.max_merged, v.parse().ok())),
     ("bind_port", "a port", |s, v| put(&mut s.bind_port, v.parse().ok())),
     ("connect_port", "a port", |s, v| put(&mut s.connect_port, v.parse().ok())),
     ("tolerance_usecs", "microseconds", |s, v| {

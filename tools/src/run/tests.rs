@@ -76,3 +76,54 @@ fn a_false_condition_tells_its_values() {
     let failure = run(&format!("{SERVER}%{{ assert tcpi_snd_mss == 5, \"small\" }}%\n")).unwrap_err();
     assert!(failure.contains("t.pkt:9: this does not hold: tcpi_snd_mss is 1000 (small)"), "{failure}");
 }
+
+#[test]
+fn all_options_and_marks_reach_the_wire() {
+    let script = "
+        0   socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+        +0  bind(3, ..., ...) = 0
+        +0  listen(3, 1) = 0
+        +0  < [ect0, ttl 3] SEWA 0:0(0) win 9 <mss 1000,sackOK,TS val 7 ecr 0,eol>
+        +0  > [noecn, ttl 64] S. 0:0(0) ack 1 <mss 1460,sackOK,TS val any ecr 7>
+        +.1 < [ce] .5 1:1(0) ack 1 win 9 <ECN e1b 1 ceb 0 e0b 1,nop,FO 0a0b,nop,TS val 8 ecr 0,opt 77>
+        +0  accept(3, ..., ...) = 4
+    ";
+    assert_eq!(run(script), Ok(()));
+    let failure = run(&script.replace("ttl 64", "ect1, ttl 63")).unwrap_err();
+    assert!(failure.contains("  ! ecn      ect1"), "{failure}");
+    assert!(failure.contains("  ! ttl      63"), "{failure}");
+}
+
+#[test]
+fn a_packet_of_another_kind_is_told_as_what_it_is() {
+    let failure = run("0 < udp (10)\n+0 > R. 0:0(0) ack 1\n").unwrap_err();
+    assert!(failure.contains("! packet  a TCP segment  icmp unreachable port_unreachable"), "{failure}");
+}
+
+#[test]
+fn what_makes_no_sense_while_running_is_told_too() {
+    for (script, told) in [
+        ("0 < S 0:1(2) win 1\n", "0:1(2) does not add up: 0 + 2 is not 1"),
+        ("0 < S 0:0(0) win 65536\n", "65536 does not fit into the window field"),
+        ("0 read(7, ..., 10) = 5\n", "the call returns -1 EBADF, expected was 5"),
+        ("0.2 < udp (1)\n0.1 < udp (1)\n", "it is 0.200000 already: 0.100000 is past"),
+        ("0 < [conn 3] udp (1)\n", "there is no connection 3 yet: the next one is 1"),
+        ("0 < udp (nobody)\n", "`nobody` stands for nothing here"),
+        ("expect why == rto\n", "no packet was expected before"),
+        ("0 < icmp packet_too_big mtu 1280 [1:1(0)]\n", "ICMP has no message packet_too_big"),
+    ] {
+        let failure = run(script).unwrap_err();
+        assert!(failure.contains(told), "{told:?} is not in\n{failure}");
+    }
+}
+
+#[test]
+fn a_capture_tells_the_reasons() {
+    let (capture, buffer) = ustack::capture::Capture::in_memory();
+    let script = Script::parse("t.pkt", "0 < udp (10)\n+0 > icmp unreachable port_unreachable\n").unwrap();
+    assert!(script.run(Some(&capture)).passed());
+    capture.finish().unwrap();
+    assert_eq!(capture.packets(), 2);
+    let bytes = buffer.bytes();
+    assert!(bytes.windows(15).any(|window| window == b"why=unreachable"));
+}

@@ -68,7 +68,10 @@ impl World {
             report_groups: false,
             ..InterfaceConfig::new(MacAddr::UNSPECIFIED).address(local, whole)
         };
-        let capabilities = Capabilities::plain(Medium::Ip, settings.mtu);
+        let capabilities = Capabilities {
+            max_merged: settings.max_merged.max(settings.mtu),
+            ..Capabilities::plain(Medium::Ip, settings.mtu)
+        };
         let interface = stack.add_interface(Instant::ZERO, interface, capabilities).map_err(tell)?;
         stack.add_route(Route::on_link(Prefix::host(remote), interface)).map_err(tell)?;
         let tap = match capture {

@@ -1,5 +1,7 @@
 //! Packets: `P. 1:1001(1000) ack 1 win 257 <nop,nop,TS val 100 ecr 0>`, `udp (100)`, `icmp unreachable ...`.
 
+use std::net::IpAddr;
+
 use super::tcp_options;
 use crate::run::cursor::Cursor;
 use crate::run::error::ParseError;
@@ -25,7 +27,8 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<PacketSpe
 
 /// `[ect0, ttl 1, conn 2]`
 fn parse_ip(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<IpSpec, ParseError> {
-    const KNOWN: &str = "`ect0`, `ect1`, `ce`, `noecn`, `tos N`, `ttl N`, `conn N` or `bad_checksum`";
+    const KNOWN: &str =
+        "`ect0`, `ect1`, `ce`, `noecn`, `tos N`, `ttl N`, `conn N`, `src IP`, `dst IP` or `bad_checksum`";
     let mut ip = IpSpec::default();
     loop {
         let at = cursor.at();
@@ -37,6 +40,8 @@ fn parse_ip(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<IpSpec, ParseErro
             Some("tos") => ip.tos = Some(Expr::parse_number(cursor)?),
             Some("ttl") => ip.ttl = Some(Expr::parse_sum(cursor)?),
             Some("conn") => ip.connection = Some(Expr::parse_sum(cursor)?),
+            Some("src") => ip.src = Some(parse_address(cursor)?),
+            Some("dst") => ip.dst = Some(parse_address(cursor)?),
             Some("bad_checksum") if !outgoing => ip.bad_checksum = true,
             Some(name) => return Err(cursor.error_at(at, format!("expected {KNOWN}, found `{name}`"))),
             None => return Err(cursor.error(KNOWN)),
@@ -48,6 +53,12 @@ fn parse_ip(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<IpSpec, ParseErro
             return Err(cursor.error("`,` or `]`"));
         }
     }
+}
+
+fn parse_address(cursor: &mut Cursor<'_>) -> Result<IpAddr, ParseError> {
+    let at = cursor.at();
+    let word = cursor.run(|c| c.is_ascii_hexdigit() || c == '.' || c == ':');
+    word.parse().map_err(|_| cursor.error_at(at, format!("expected an IP address, found `{word}`")))
 }
 
 fn parse_tcp(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<TcpSpec, ParseError> {
@@ -72,7 +83,7 @@ fn parse_tcp(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<TcpSpec, ParseEr
         } else if cursor.takes_name("urg") {
             spec.urgent = Some(Expr::parse_sum(cursor)?);
         } else if cursor.takes("<") {
-            spec.options = tcp_options::parse(cursor)?;
+            spec.options = tcp_options::parse(cursor, outgoing)?;
         } else {
             return Err(cursor.error("`ack`, `win`, `urg`, `<` or the end of the line"));
         }

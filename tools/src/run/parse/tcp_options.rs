@@ -10,7 +10,7 @@ const KNOWN: &str = "an option (mss N, nop, eol, wscale N, sackOK, sack A:B ...,
                      FOEXP [COOKIE], ECN e1b N ceb N e0b N, md5 [HEX], opt KIND [HEX]) or `...`";
 
 /// Reads options up to `>`, which is taken too.
-pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<OptionsSpec, ParseError> {
+pub(super) fn parse(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<OptionsSpec, ParseError> {
     if cursor.takes("...") {
         cursor.expect(">")?;
         return Ok(OptionsSpec::Whatever);
@@ -20,14 +20,14 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<OptionsSpec, ParseError> 
         if cursor.takes(">") {
             return Ok(OptionsSpec::These(options));
         }
-        options.push(parse_one(cursor)?);
+        options.push(parse_one(cursor, outgoing)?);
         if !cursor.takes(",") && !cursor.sees(">") {
             return Err(cursor.error("`,` or `>`"));
         }
     }
 }
 
-fn parse_one(cursor: &mut Cursor<'_>) -> Result<OptionSpec, ParseError> {
+fn parse_one(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<OptionSpec, ParseError> {
     let at = cursor.at();
     Ok(match cursor.name(false) {
         Some("eol") => OptionSpec::EndOfList,
@@ -38,9 +38,9 @@ fn parse_one(cursor: &mut Cursor<'_>) -> Result<OptionSpec, ParseError> {
         Some("sack") => OptionSpec::Sack(parse_sack(cursor)?),
         Some("TS") => {
             cursor.expect("val")?;
-            let value = Expr::parse_sum(cursor)?;
+            let value = parse_stamp(cursor, outgoing)?;
             cursor.expect("ecr")?;
-            OptionSpec::Timestamps(value, Expr::parse_sum(cursor)?)
+            OptionSpec::Timestamps(value, parse_stamp(cursor, outgoing)?)
         }
         Some("FO") => OptionSpec::FastOpen(parse_bytes(cursor)?, false),
         Some("FOEXP") => OptionSpec::FastOpen(parse_bytes(cursor)?, true),
@@ -57,6 +57,14 @@ fn parse_one(cursor: &mut Cursor<'_>) -> Result<OptionSpec, ParseError> {
         Some(name) => return Err(cursor.error_at(at, format!("expected {KNOWN}, found `{name}`"))),
         None => return Err(cursor.error(KNOWN)),
     })
+}
+
+/// A number, or `any` of the stack's.
+fn parse_stamp(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<Option<Expr>, ParseError> {
+    if outgoing && cursor.takes_name("any") {
+        return Ok(None);
+    }
+    Expr::parse_sum(cursor).map(Some)
 }
 
 fn parse_sack(cursor: &mut Cursor<'_>) -> Result<Vec<(Expr, Expr)>, ParseError> {
