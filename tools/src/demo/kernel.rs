@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,7 +73,8 @@ impl Kernel {
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.args(role).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // In a group of its own: Ctrl-C at a terminal is for us, who then ask it what it has heard.
+        command.args(role).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let address = Cidr::new(FAR, PREFIX).expect("24 bits are no more than an address has");
         let (mut guest, wire) = Namespace::new(TAP).address(address).spawn(command)?;
         let broken = || Failure::Device("the far end has no pipes".into());
@@ -116,6 +118,11 @@ impl Kernel {
         self.counts
     }
 
+    /// Somebody asked us to end.
+    pub(crate) const fn is_interrupted(&self) -> bool {
+        self.is_interrupted
+    }
+
     pub(crate) fn fates(&self) -> FateList {
         self.fates.clone()
     }
@@ -139,7 +146,10 @@ impl Kernel {
                     result = talk => Some(result),
                     () = runtime::interrupted() => None,
                 };
-                self.become_quiet().await;
+                match result {
+                    Some(_) => self.become_quiet().await,
+                    None => self.net.sleep(READING).await,
+                }
                 Ok(result)
             };
             runtime::block_on(talk)?

@@ -28,7 +28,7 @@ use self::kernel::Kernel;
 use self::place::{Place, Simulated};
 use self::report::{Check, Demo, Part, Wire};
 use self::style::Style;
-use crate::common::console;
+use crate::common::console::{self, note};
 use crate::common::failure::{Failure, Outcome};
 use crate::common::impairment::ImpairmentArgs;
 use crate::common::stack::since_1970;
@@ -143,20 +143,25 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let style = Style::of_stdout();
     let mut out = console::stdout();
     let (mut documents, mut holds, mut start) = (Vec::new(), true, Duration::ZERO);
+    let mut is_interrupted = false;
     for (index, plan) in plans.iter().enumerate() {
         let mut place = args.place(plan, start, capture.as_ref())?;
         let demo = plan.run(&mut place)?;
         start = place.now() - Instant::ZERO;
         holds &= demo.holds();
+        is_interrupted = place.is_interrupted();
         if args.json {
             documents.push(demo.json());
-            continue;
+        } else {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            demo.write(&mut out, style)?;
+            out.flush()?;
         }
-        if index > 0 {
-            writeln!(out)?;
+        if is_interrupted {
+            break;
         }
-        demo.write(&mut out, style)?;
-        out.flush()?;
     }
     if let Some(capture) = &capture {
         capture.finish()?;
@@ -166,6 +171,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         writeln!(out, "{document:#}")?;
     }
     out.flush()?;
+    if is_interrupted {
+        note!("interrupted: this is what was seen until then");
+    }
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

@@ -67,6 +67,14 @@ impl Place {
         }
     }
 
+    /// Somebody asked us to end before the conversations had ended.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Simulated(_) => false,
+            Self::Kernel(place) => place.is_interrupted(),
+        }
+    }
+
     /// The fates of all frames so far.
     pub(crate) fn fates(&self) -> FateList {
         match self {
