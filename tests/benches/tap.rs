@@ -9,6 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use smoltcp::iface::{Config as SmolConfig, Interface, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities};
 use smoltcp::socket::tcp;
@@ -26,6 +29,8 @@ const PORT: u16 = 5201;
 const BUFFER: usize = 1 << 20;
 const SPAN: Duration = Duration::from_secs(2);
 const PAIRS: usize = 5;
+const STACK_CPU: usize = 0;
+const PEER_CPU: usize = 1;
 /// Frames taken from the device before the stack sends.
 const BATCH: usize = 64;
 
@@ -43,16 +48,20 @@ fn bed() -> (Namespace, Tap) {
     (kernel, tap)
 }
 
-/// The kernel's end: reads all, or writes for a while; answers bytes per second.
-fn peer(kernel: &Namespace, way: Way) -> JoinHandle<f64> {
+/// The kernel's end: reads all, or writes for a while; answers bytes, and bytes per second.
+fn peer(kernel: &Namespace, way: Way) -> JoinHandle<(u64, f64)> {
     let listener = kernel.enter(|| TcpListener::bind(("10.9.0.1", PORT))).expect("the port is free");
-    std::thread::spawn(move || {
+    // A name of its own, so that a profile tells the two apart.
+    let thread = std::thread::Builder::new().name("peer".into());
+    let run = move || {
+        pin(PEER_CPU);
         let (stream, _) = listener.accept().expect("the stack connects");
         SockRef::from(&stream).set_tcp_congestion(b"cubic").expect("every kernel has cubic");
         let start = Instant::now();
         let bytes = if way == Way::ToKernel { sink(stream) } else { source(stream) };
-        bytes as f64 / start.elapsed().as_secs_f64()
-    })
+        (bytes, bytes as f64 / start.elapsed().as_secs_f64())
+    };
+    thread.spawn(run).expect("there is room for a thread")
 }
 
 fn sink(mut stream: TcpStream) -> u64 {
@@ -74,10 +83,36 @@ fn source(mut stream: TcpStream) -> u64 {
     total
 }
 
-/// Bytes per second of one flow by ustack.
-fn ustack(way: Way) -> f64 {
-    let (kernel, mut tap) = bed();
-    let peer = peer(&kernel, way);
+/// What one run of a flow showed.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// Bytes per second.
+    rate: f64,
+    /// Seconds of processor time that the stack's thread used for a gigabyte, the kernel's part of it included.
+    cost: f64,
+}
+
+impl Run {
+    /// Runs one flow with the stack that `f` drives, on this thread.
+    fn of(way: Way, f: fn(&Namespace, Tap, Way, &JoinHandle<(u64, f64)>)) -> Self {
+        let (kernel, tap) = bed();
+        let peer = peer(&kernel, way);
+        let before = cpu_time();
+        f(&kernel, tap, way, &peer);
+        let used = cpu_time() - before;
+        let (bytes, rate) = peer.join().expect("the peer is well");
+        Self { rate, cost: used / (bytes as f64 / 1e9) }
+    }
+}
+
+/// Seconds of processor time of the calling thread.
+fn cpu_time() -> f64 {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every kernel has this clock");
+    Duration::from(time).as_secs_f64()
+}
+
+/// One flow by ustack.
+fn ustack(_: &Namespace, mut tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) {
     let begin = Instant::now();
     let now = || ustack::time::Instant::ZERO + begin.elapsed().into();
     let mut stack = Stack::new(Config::default());
@@ -122,7 +157,6 @@ fn ustack(way: Way) -> f64 {
             let _ = tap.send(now(), &frame);
         }
     }
-    peer.join().expect("the peer is well")
 }
 
 /// Sleeps until a frame comes or the time is over.
@@ -187,10 +221,8 @@ impl phy::TxToken for Tx<'_> {
     }
 }
 
-/// Bytes per second of one flow by smoltcp.
-fn smoltcp(way: Way) -> f64 {
-    let (kernel, tap) = bed();
-    let peer = peer(&kernel, way);
+/// One flow by smoltcp.
+fn smoltcp(_: &Namespace, tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) {
     let begin = Instant::now();
     let now = || smoltcp::time::Instant::from_micros(begin.elapsed().as_micros() as i64);
     let mut device = Phy { tap, received: Vec::new(), sending: Vec::new(), taken: 0 };
@@ -234,7 +266,6 @@ fn smoltcp(way: Way) -> f64 {
     }
     sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
     interface.poll(now(), &mut device, &mut sockets);
-    peer.join().expect("the peer is well")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -246,13 +277,42 @@ fn main() {
     if !kernel::ready(&[Need::Namespaces, Need::Tun]) {
         return;
     }
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
+    pin(STACK_CPU);
     println!("one TCP flow over a TAP, MTU 1500, no offloads, {PAIRS} alternating pairs, medians");
-    for way in [Way::ToKernel, Way::FromKernel] {
-        let pairs: Vec<(f64, f64)> = (0..PAIRS).map(|_| (ustack(way), smoltcp(way))).collect();
-        let gbit = |rate: f64| rate * 8.0 / 1e9;
-        let ours = gbit(median(pairs.iter().map(|p| p.0).collect()));
-        let theirs = gbit(median(pairs.iter().map(|p| p.1).collect()));
-        let ratio = median(pairs.iter().map(|p| p.0 / p.1).collect());
-        println!("{way:?}: ustack {ours:.2} Gbit/s, smoltcp {theirs:.2} Gbit/s, ratio {ratio:.2}");
+    for (way, name) in [(Way::ToKernel, "send"), (Way::FromKernel, "receive")] {
+        if !wanted(name) && words.iter().any(|w| w == "send" || w == "receive") {
+            continue;
+        }
+        let alone = words.iter().any(|w| w == "ustack" || w == "smoltcp");
+        let mut runs: [Vec<Run>; 2] = Default::default();
+        for _ in 0..PAIRS {
+            if !alone || wanted("ustack") {
+                runs[0].push(Run::of(way, ustack));
+            }
+            if !alone || wanted("smoltcp") {
+                runs[1].push(Run::of(way, smoltcp));
+            }
+        }
+        for (stack, runs) in ["ustack", "smoltcp"].iter().zip(&runs).filter(|(_, runs)| !runs.is_empty()) {
+            let rate = median(runs.iter().map(|run| run.rate * 8.0 / 1e9).collect());
+            let cost = median(runs.iter().map(|run| run.cost).collect());
+            println!("  {name:8} {stack:8} {rate:6.2} Gbit/s, {cost:5.2} s of processor time a gigabyte");
+        }
+        if !alone {
+            let pairs = || runs[0].iter().zip(&runs[1]);
+            let rate = median(pairs().map(|(ours, theirs)| ours.rate / theirs.rate).collect());
+            let cost = median(pairs().map(|(ours, theirs)| ours.cost / theirs.cost).collect());
+            println!("  {name:8} ratio    {rate:6.2} in rate, {cost:.2} in processor time");
+        }
+    }
+}
+
+/// Keeps the calling thread on one processor, as far as there are several.
+fn pin(cpu: usize) {
+    let mut set = CpuSet::new();
+    if set.set(cpu).is_ok() {
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
     }
 }
