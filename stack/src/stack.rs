@@ -8,6 +8,7 @@ mod packets;
 pub mod path;
 mod raw;
 mod tcp;
+mod train;
 mod udp;
 
 use std::collections::VecDeque;

@@ -10,6 +10,8 @@ use crate::rng::{KeyedHash, KeyedMap};
 #[derive(Debug)]
 pub struct Demux {
     connected: KeyedMap<Tuple, SocketId>,
+    /// What was found last: segments come in trains, and a comparison is cheaper than a keyed hash.
+    last: Option<(Tuple, SocketId)>,
     bound: KeyedMap<u16, Vec<Binding>>,
 }
 
@@ -53,12 +55,25 @@ impl Binding {
 impl Demux {
     /// Empty tables under `hash`.
     pub fn new(hash: &KeyedHash) -> Self {
-        Self { connected: KeyedMap::with_hasher(hash.clone()), bound: KeyedMap::with_hasher(hash.clone()) }
+        let (connected, bound) = (KeyedMap::with_hasher(hash.clone()), KeyedMap::with_hasher(hash.clone()));
+        Self { connected, last: None, bound }
     }
 
     /// The socket that is connected by exactly this pair.
     pub fn connected(&self, tuple: &Tuple) -> Option<SocketId> {
         self.connected.get(tuple).copied()
+    }
+
+    /// As `connected`, for a packet that came in: the next is likely to be for the same socket.
+    pub fn find(&mut self, tuple: &Tuple) -> Option<SocketId> {
+        if let Some((last, id)) = &self.last
+            && last == tuple
+        {
+            return Some(*id);
+        }
+        let id = self.connected(tuple)?;
+        self.last = Some((*tuple, id));
+        Some(id)
     }
 
     /// The bound socket for packets to `local`: one bound to the address before one bound to any.
@@ -95,6 +110,7 @@ impl Demux {
     pub fn disconnect(&mut self, tuple: &Tuple, id: SocketId) {
         if self.connected.get(tuple) == Some(&id) {
             self.connected.remove(tuple);
+            self.last = None;
         }
     }
 
@@ -178,5 +194,24 @@ mod tests {
         assert_eq!(demux.connected(&tuple), Some(a));
         demux.disconnect(&tuple, a);
         assert_eq!(demux.connected(&tuple), None);
+    }
+
+    #[test]
+    fn what_was_found_last_is_forgotten_when_it_ends() {
+        let [a, b, _] = ids();
+        let mut demux = demux();
+        let tuple = |port: u16| Tuple {
+            local: endpoint("10.0.0.1:80"),
+            remote: endpoint(&format!("10.0.0.2:{port}")),
+        };
+        assert!(demux.connect(tuple(1), a));
+        assert!(demux.connect(tuple(2), b));
+        assert_eq!(
+            [demux.find(&tuple(1)), demux.find(&tuple(1)), demux.find(&tuple(2))],
+            [Some(a), Some(a), Some(b)]
+        );
+        demux.disconnect(&tuple(2), b);
+        assert_eq!(demux.find(&tuple(2)), None);
+        assert_eq!(demux.find(&tuple(1)), Some(a));
     }
 }

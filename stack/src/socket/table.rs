@@ -113,6 +113,14 @@ impl Socket {
         Self { kind, places: Places::default() }
     }
 
+    pub(crate) fn tcp(&self) -> Option<&TcpSocket> {
+        match &self.kind {
+            Kind::Tcp(tcp) => Some(tcp),
+            _ => None,
+        }
+    }
+
+    /// The stream, to change it.
     pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
         match &mut self.kind {
             Kind::Tcp(tcp) => Some(tcp),

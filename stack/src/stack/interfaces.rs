@@ -6,6 +6,7 @@ use super::Stack;
 use super::output::Fragmenting;
 use super::packets::{Packet, Replies};
 use super::path::{LOOPBACK, LOOPBACK_MTU};
+use super::train::Train;
 use crate::buf::frame::{Capabilities, InterfaceId, Medium};
 use crate::error::Error;
 use crate::event::Event;
@@ -28,6 +29,7 @@ pub(super) struct Port {
     hop_limit_v4: u8,
     pub(super) replies: Replies,
     pub(super) fragmenting: Option<Fragmenting>,
+    pub(super) train: Option<Train>,
     /// Bytes that the socket in front of the queue has sent of its share.
     pub(super) spent: usize,
 }
@@ -105,6 +107,7 @@ impl Stack {
             hop_limit_v4: config.hop_limit,
             replies: Replies::default(),
             fragmenting: None,
+            train: None,
             spent: 0,
         });
         self.addresses_generation += 1;

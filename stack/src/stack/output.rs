@@ -11,6 +11,7 @@ use super::Stack;
 use super::interfaces::{Port, TxLimits};
 use super::packets::Packet;
 use super::path::LOOPBACK;
+use super::train::Train;
 use super::udp::emit_datagram;
 use crate::buf::frame::{Checksum, Gso, GsoKind, InterfaceId, Medium, Offload, TxFrame};
 use crate::ip::fragment::{Fragmenter, Head, lend};
@@ -27,6 +28,9 @@ use crate::wire::ip::Protocol;
 
 /// Bytes that one socket may send before the next one gets its turn.
 const QUANTUM: usize = 64 * 1024;
+
+/// Bytes of an IP packet that a device would take if it cut packets into frames.
+const LONGEST_TRAIN: usize = 0xffff;
 
 /// Packets to ourselves that are moved in one call: two sockets that answer each other for ever end here.
 const LOOPBACK_BURST: usize = 1024;
@@ -67,10 +71,10 @@ pub(super) struct Fragmenting {
 }
 
 /// What was chosen; the headers are in `Stack::head`.
-struct Picked {
-    body: Body,
-    offload: Offload,
-    why: Why,
+pub(super) struct Picked {
+    pub(super) body: Body,
+    pub(super) offload: Offload,
+    pub(super) why: Why,
 }
 
 impl Picked {
@@ -81,7 +85,7 @@ impl Picked {
 
 /// Where the bytes after `Stack::head` lie.
 #[allow(clippy::large_enum_variant, reason = "it lives for one call")]
-enum Body {
+pub(super) enum Body {
     /// In `Stack::body`.
     Own,
     /// In the send ring of a connection.
@@ -134,6 +138,9 @@ impl Stack {
             return Some(picked);
         }
         if let Some(picked) = self.pick_fragment(interface) {
+            return Some(picked);
+        }
+        if let Some(picked) = self.pick_train(interface) {
             return Some(picked);
         }
         while let Some(packet) = self.ports[interface.0 as usize].replies.pop() {
@@ -280,23 +287,29 @@ impl Stack {
         };
         let limits = port.limits();
         let ip_header = super::ip_header_len(path.next_hop);
-        let segment = Limits {
-            max_segment: path.mtu - ip_header,
-            max_merged: limits.max_merged.unwrap_or(path.mtu).saturating_sub(ip_header),
-        };
+        // A device that takes no merged frames gets them as trains: the connection chooses as rarely for either.
+        let longest = limits.max_merged.unwrap_or(LONGEST_TRAIN);
+        let segment =
+            Limits { max_segment: path.mtu - ip_header, max_merged: longest.saturating_sub(ip_header) };
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
         let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
         meta.dont_fragment = !path.may_fragment;
-        let payload = tcp.connection.unacknowledged_bytes(outgoing.payload_range());
-        push_link(&mut self.head, port, mac, meta.source.is_ipv4());
-        let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits);
-        let Some(offload) = written else { return Turn::Over };
         let segments = outgoing.len.div_ceil(u32::from(outgoing.segment_size.max(1))).max(1);
-        let flags = outgoing.header.flags;
-        self.stats.tcp.count_out(flags, outgoing.why.reason(), u64::from(segments));
-        self.stats.ip.out_requests += 1;
-        self.spend(interface, outgoing.len as usize);
-        Turn::Frame(Picked { body: Body::Tcp(id, outgoing.payload_range()), offload, why: outgoing.why })
+        self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), u64::from(segments));
+        let len = outgoing.len as usize;
+        let picked = if segments > 1 && limits.max_merged.is_none() {
+            port.train = Some(Train { socket: id, mac, meta, rest: outgoing });
+            self.pick_train(interface)
+        } else {
+            let payload = tcp.connection.unacknowledged_bytes(outgoing.payload_range());
+            push_link(&mut self.head, port, mac, meta.source.is_ipv4());
+            let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits);
+            self.stats.ip.out_requests += 1;
+            let body = Body::Tcp(id, outgoing.payload_range());
+            written.map(|offload| Picked { body, offload, why: outgoing.why })
+        };
+        self.spend(interface, len);
+        picked.map_or(Turn::Over, Turn::Frame)
     }
 
     /// The next datagram of a socket. One that fits and whose neighbour is known is lent where it lies.
@@ -465,7 +478,10 @@ impl Stack {
 
     pub(super) fn loopback_is_ready(&self) -> bool {
         let port = &self.ports[LOOPBACK.0 as usize];
-        !self.ready.is_empty(LOOPBACK) || !port.replies.is_empty() || port.fragmenting.is_some()
+        !self.ready.is_empty(LOOPBACK)
+            || !port.replies.is_empty()
+            || port.fragmenting.is_some()
+            || port.train.is_some()
     }
 
     /// Brings packets to our own addresses back in.
@@ -487,7 +503,7 @@ impl Stack {
 }
 
 /// Writes the link header, if the medium has one.
-fn push_link(head: &mut HeadBuffer, port: &Port, dst: MacAddr, v4: bool) {
+pub(super) fn push_link(head: &mut HeadBuffer, port: &Port, dst: MacAddr, v4: bool) {
     if port.interface.medium() == Medium::Ethernet {
         let ether_type = if v4 { EtherType::IPV4 } else { EtherType::IPV6 };
         let header = wire::ethernet::Header { dst, src: port.interface.mac(), ether_type };
@@ -497,7 +513,7 @@ fn push_link(head: &mut HeadBuffer, port: &Port, dst: MacAddr, v4: bool) {
 }
 
 /// Writes IP and TCP headers; the checksum is complete unless the device completes it.
-fn push_tcp(
+pub(super) fn push_tcp(
     head: &mut HeadBuffer,
     ids: &mut Ids,
     meta: &Meta,

@@ -180,6 +180,25 @@ impl Stack {
         Ok(self.tcp(id)?.connection.peek(buf)?)
     }
 
+    /// The received bytes where they lie, in two parts; `tcp_consume` drops what was read of them.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; what ended the connection out of order.
+    pub fn tcp_received(&self, id: SocketId) -> Result<[&[u8]; 2], Error> {
+        Ok(self.tcp(id)?.connection.received()?)
+    }
+
+    /// Drops the first `n` received bytes, which `tcp_received` has shown.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_consume(&mut self, now: Instant, id: SocketId, n: usize) -> Result<(), Error> {
+        self.on_tcp(now, id, |connection| {
+            connection.consume(now, n);
+            Ok(())
+        })
+    }
+
     /// Ends our stream, stops reading, or both.
     ///
     /// # Errors
@@ -255,7 +274,7 @@ impl Stack {
         let segments = payload.len().div_ceil(size).max(1) as u16;
         self.stats.tcp.in_segs += u64::from(segments);
         let segment = Segment { header, payload, ecn: packet.ecn, segments };
-        if let Some(id) = self.tcp_demux.connected(&tuple) {
+        if let Some(id) = self.tcp_demux.find(&tuple) {
             if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
                 let waiting = tcp.connection.unacknowledged();
                 tcp.connection.handle_segment(now, &segment);

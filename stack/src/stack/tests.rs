@@ -1,5 +1,7 @@
 //! Two stacks on a wire, in virtual time.
 
+mod trains;
+
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use super::*;

@@ -237,7 +237,7 @@ impl Stack {
             }
             return;
         }
-        match self.udp_demux.connected(&tuple).or_else(|| self.udp_demux.bound(&tuple.local)) {
+        match self.udp_demux.find(&tuple).or_else(|| self.udp_demux.bound(&tuple.local)) {
             Some(id) if self.udp(id).is_ok_and(|entry| entry.socket.accepts(&arrival)) => {
                 self.deliver_udp(id, arrival, payload);
             }

@@ -442,6 +442,14 @@ impl Connection {
         self.common.tx.peek(range.start, range.len())
     }
 
+    /// Where `len` bytes from `seq` on lie among those that the peer has not acknowledged; `None` unless all do.
+    pub fn place_of(&self, seq: SeqNum, len: u32) -> Option<Range<usize>> {
+        let Block::Open(open) = &self.block else { return None };
+        let start = usize::try_from(seq.distance(open.sender.snd_una)).ok()?;
+        let range = start..start + len as usize;
+        (range.end <= self.common.tx.len()).then_some(range)
+    }
+
     /// What happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.common.events.pop()
