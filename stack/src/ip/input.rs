@@ -191,6 +191,7 @@ impl InputStats {
 }
 
 /// Looks at a received packet: `bytes` from the first byte of the IP header to the end of the frame.
+#[inline(always)]
 pub fn check<'a>(bytes: &'a [u8], arrival: &Arrival, local: &impl Local) -> Verdict<'a> {
     let packet = match Packet::parse(bytes) {
         Ok(packet) => packet,
@@ -295,9 +296,9 @@ fn check_addresses(
     let to = match dst {
         _ if dst.is_multicast() && local.is_member(dst) => To::Multicast,
         _ if dst.is_multicast() => return Err(DropReason::NotMember),
-        IpAddr::V4(dst) if dst.is_broadcast() || local.is_broadcast(dst) => To::Broadcast,
         // Our own packets come back to loopback addresses whether or not they are listed.
         _ if local.is_ours(dst) || dst.is_loopback() => To::Us,
+        IpAddr::V4(dst) if dst.is_broadcast() || local.is_broadcast(dst) => To::Broadcast,
         _ => return Err(DropReason::NotOurs),
     };
     if src.is_unspecified() && to == To::Us {

@@ -62,11 +62,12 @@ impl Stack {
         let is_v6 = bytes.first().is_some_and(|byte| byte >> 4 == 6);
         let counters = if is_v6 { &mut self.stats.in_v6 } else { &mut self.stats.in_v4 };
         counters.record(bytes.len(), &verdict, arrival.reassembled);
-        match verdict {
-            Verdict::Deliver(packet, to) => self.deliver(now, arrival, &packet, to, offload),
+        // By reference: a packet's value is long, and a copy of what was just written waits for it.
+        match &verdict {
+            Verdict::Deliver(packet, to) => self.deliver(now, arrival, packet, *to, offload),
             Verdict::Fragment(fragment) => {
                 let mut whole = self.pool.take();
-                if self.reassembly.handle_fragment(now, &fragment, &mut whole) == Outcome::Complete {
+                if self.reassembly.handle_fragment(now, fragment, &mut whole) == Outcome::Complete {
                     let arrival = Arrival { reassembled: true, ..*arrival };
                     self.receive_ip(now, &arrival, &whole, Offload::NONE);
                 }
@@ -74,7 +75,7 @@ impl Stack {
             }
             Verdict::Drop(_) => {}
             Verdict::Error(problem, packet) => {
-                self.answer_error(now, arrival.iface, problem, packet, arrival.link_broadcast);
+                self.answer_error(now, arrival.iface, *problem, packet, arrival.link_broadcast);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::event::Event;
 use super::handshake::{Course, Opening, Peer, establish};
-use super::receiver::Owed;
+use super::receiver::{Owed, Taken};
 use super::recovery::{Ack, Phase, Signal};
 use super::sack::Acked;
 use super::segment::{Segment, reset_for};
@@ -492,16 +492,25 @@ impl Input<'_> {
         if common.orphaned && end.after(open.receiver.rcv_nxt) {
             return Break(Outcome::Reset(Error::ConnectionAborted));
         }
-        let taken = open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx);
-        common.counters.bytes_received += taken.in_order as u64;
-        common.counters.out_of_order += u32::from(taken.out_of_order);
-        common.counters.duplicates += u32::from(taken.duplicate);
-        common.counters.holes_refused += u32::from(taken.refused);
-        if taken.in_order > 0 {
-            if common.read_shut {
-                common.rx.consume(usize::MAX);
-            } else {
-                common.events.push(Event::Readable);
+        let counters = &mut common.counters;
+        match open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx) {
+            Taken::InOrder(bytes) => {
+                counters.bytes_received += bytes as u64;
+                if common.read_shut {
+                    common.rx.consume(usize::MAX);
+                } else if bytes > 0 {
+                    common.events.push(Event::Readable);
+                }
+            }
+            Taken::Early => counters.out_of_order += 1,
+            Taken::EarlyDuplicate => {
+                counters.out_of_order += 1;
+                counters.duplicates += 1;
+            }
+            Taken::Duplicate => counters.duplicates += 1,
+            Taken::Refused => {
+                counters.out_of_order += 1;
+                counters.holes_refused += 1;
             }
         }
         Continue(())

@@ -53,16 +53,18 @@ pub(crate) enum Owed {
 }
 
 /// What became of a segment's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Taken {
-    /// Bytes that became readable.
-    pub(crate) in_order: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was its turn: so many bytes became readable.
+    InOrder(usize),
+    /// Kept behind a hole.
+    Early,
+    /// Behind a hole, and all of it was there already.
+    EarlyDuplicate,
     /// Nothing of it was new.
-    pub(crate) duplicate: bool,
-    /// It left a hole before it.
-    pub(crate) out_of_order: bool,
+    Duplicate,
     /// Refused: too many holes.
-    pub(crate) refused: bool,
+    Refused,
 }
 
 /// Separate pieces out of order that are kept for one connection.
@@ -119,7 +121,7 @@ impl Receiver {
         }
         if behind >= data.len() {
             self.owe(Reason::DupAck);
-            return Taken { duplicate: true, ..Taken::default() };
+            return Taken::Duplicate;
         }
         let data = &data[behind..];
         let ahead = u64::from(seq.max(self.rcv_nxt) - self.rcv_nxt);
@@ -218,7 +220,7 @@ impl Receiver {
         } else if self.owed == Owed::Nothing {
             self.owed = Owed::Delayed;
         }
-        Taken { in_order, ..Taken::default() }
+        Taken::InOrder(in_order)
     }
 
     /// Data that begins `ahead` bytes after RCV.NXT.
@@ -234,9 +236,9 @@ impl Receiver {
                 if let Some(overlap) = overlap {
                     self.dsack = Some(self.block(&overlap));
                 }
-                Taken { out_of_order: true, duplicate: added == 0, ..Taken::default() }
+                if added == 0 { Taken::EarlyDuplicate } else { Taken::Early }
             }
-            Err(_) => Taken { out_of_order: true, refused: true, ..Taken::default() },
+            Err(_) => Taken::Refused,
         }
     }
 

@@ -10,8 +10,8 @@ use super::ip::Protocol;
 /// A sum that grows slice by slice. Lines of odd length may stand anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Sum {
-    /// Sum of big-endian words so far; folded after each slice, so it never overflows.
-    sum: u32,
+    /// Sum of big-endian words so far. Each addition adds less than 2^17, so it never overflows.
+    sum: u64,
     /// Whether an odd number of bytes was added: the next byte is the low half of a word.
     odd: bool,
 }
@@ -29,20 +29,21 @@ impl Sum {
         let mut sum = Self::ZERO;
         for address in [src, dst] {
             match address {
-                IpAddr::V4(v4) => sum.add_u32(v4.to_bits()),
+                IpAddr::V4(v4) => sum.sum += halves(v4.to_bits()),
                 IpAddr::V6(v6) => {
-                    v6.octets().as_chunks().0.iter().for_each(|&word| sum.add_u32(u32::from_be_bytes(word)))
+                    for word in v6.octets().as_chunks().0 {
+                        sum.sum += halves(u32::from_be_bytes(*word));
+                    }
                 }
             }
         }
-        sum.add_u32(u32::from(protocol.0));
-        sum.add_u32(len as u32);
+        sum.sum += u64::from(protocol.0) + halves(len as u32);
         sum
     }
 
     /// The sum without complement: what a device that completes checksums wants to find in the field.
     pub const fn partial(&self) -> u16 {
-        fold(self.sum as u64)
+        fold(self.sum)
     }
 
     /// The checksum to write: the complement of the sum.
@@ -75,13 +76,8 @@ impl Sum {
         self
     }
 
-    const fn add_u32(&mut self, word: u32) {
-        self.add_u16((word >> 16) as u16);
-        self.add_u16(word as u16);
-    }
-
     const fn add_u16_aligned(&mut self, word: u16) {
-        self.sum = fold(self.sum as u64) as u32 + word as u32;
+        self.sum += word as u64;
     }
 }
 
@@ -93,21 +89,27 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 /// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for
 /// any slice.
 fn sum_native(bytes: &[u8]) -> u64 {
-    // Two sums side by side, each an addition and an addition of its carry: measured faster than what the
-    // vector unit of plain x86-64 makes of narrower words.
-    let mut sums = [0u128; 2];
-    let (words, rest) = bytes.as_chunks::<8>();
-    let (pairs, single) = words.as_chunks::<2>();
-    for pair in pairs {
-        for (sum, word) in sums.iter_mut().zip(pair) {
-            *sum += u128::from(u64::from_ne_bytes(*word));
-        }
+    // 128 bits at once and a count of the carries, which weigh one: 2^128 is 1 modulo 2^16 - 1. Measured faster than
+    // what the vector unit of plain x86-64 makes of narrower words.
+    let (mut sum, mut carries) = (0u128, 0u64);
+    let (words, rest) = bytes.as_chunks::<16>();
+    for word in words {
+        let (next, carry) = sum.overflowing_add(u128::from_ne_bytes(*word));
+        sum = next;
+        carries += u64::from(carry);
     }
-    let mut last = [0; 8];
+    let mut last = [0; 16];
     last[..rest.len()].copy_from_slice(rest);
-    let single = single.first().map_or(0, |word| u64::from_ne_bytes(*word));
-    let sum = sums[0] + sums[1] + u128::from(single) + u128::from(u64::from_ne_bytes(last));
-    u64::from(fold(sum as u64)) + (sum >> 64) as u64
+    let last = u128::from_ne_bytes(last);
+    [sum as u64, (sum >> 64) as u64, last as u64, (last >> 64) as u64, carries]
+        .iter()
+        .map(|&word| u64::from(fold(word)))
+        .sum()
+}
+
+/// The sum of the two halves.
+const fn halves(word: u32) -> u64 {
+    (word >> 16) as u64 + (word & 0xffff) as u64
 }
 
 /// Adds the high bits to the low ones until 16 are left.

@@ -121,6 +121,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// What [`ipv4::Header::parse`], [`ipv6::Header::parse`] and [`ext::walk`] say, or a version that is
     /// neither.
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         match bytes.first().map(|byte| byte >> 4) {
             Some(4) => Self::parse_v4(bytes),
@@ -134,6 +135,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// What [`ipv4::Header::parse`] says.
+    #[inline(always)]
     pub fn parse_v4(bytes: &'a [u8]) -> Result<Self, Error> {
         let (header, payload) = ipv4::Header::parse(bytes)?;
         Ok(Self {

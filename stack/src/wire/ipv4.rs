@@ -82,6 +82,7 @@ impl Header {
     /// # Errors
     /// Too short, wrong version, lengths that contradict each other, wrong checksum, options that overrun the
     /// header.
+    #[inline(always)]
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
         let slice = slice(bytes)?;
         if !Sum::ZERO.with(slice.slice()).is_valid() {
@@ -142,6 +143,7 @@ impl Header {
         Ok(len)
     }
 
+    #[inline(always)]
     fn from_slice(slice: &Ipv4HeaderSlice<'_>) -> Self {
         Self {
             src: slice.source_addr(),
