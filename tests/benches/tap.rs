@@ -17,7 +17,7 @@ use smoltcp::phy::{self, DeviceCapabilities};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 use socket2::SockRef;
-use ustack::buf::frame::{Offload, TxFrame};
+use ustack::buf::frame::{InterfaceId, Offload, TxFrame};
 use ustack::device::{Device, Tap, TapBuilder, wait};
 use ustack::why::{Reason, Why};
 use ustack::wire::ethernet::MacAddr;
@@ -31,8 +31,10 @@ const SPAN: Duration = Duration::from_secs(2);
 const PAIRS: usize = 5;
 const STACK_CPU: usize = 0;
 const PEER_CPU: usize = 1;
+/// Bytes that the application hands over in one call.
+const CHUNK: usize = 64 << 10;
 /// Frames taken from the device before the stack sends.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -123,7 +125,7 @@ fn ustack(_: &Namespace, mut tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) 
     (settings.send_buffer, settings.recv_buffer) = (BUFFER, BUFFER);
     let remote = SocketAddr::from(([10, 9, 0, 1], PORT));
     let id = stack.tcp_connect(now(), remote, None, settings).expect("there is a route");
-    let mut buf = vec![7; 128 << 10];
+    let chunk = vec![7; CHUNK];
     let mut open = true;
     while begin.elapsed() < SPAN * 2 && !peer.is_finished() {
         let at = now();
@@ -136,26 +138,40 @@ fn ustack(_: &Namespace, mut tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) 
         }
         stack.handle_timeout(at);
         match way {
-            Way::ToKernel if begin.elapsed() < SPAN => while stack.tcp_send(at, id, &buf).is_ok() {},
+            Way::ToKernel if begin.elapsed() < SPAN => {
+                while stack.tcp_send(at, id, &chunk).is_ok() {
+                    flush(&mut stack, interface, at, &mut tap);
+                }
+            }
             Way::ToKernel if open => {
                 stack.close(at, id);
                 open = false;
             }
-            Way::FromKernel => while stack.tcp_recv(at, id, &mut buf).is_ok_and(|n| n > 0) {},
+            Way::FromKernel => {
+                while let Ok([first, second]) = stack.tcp_received(id)
+                    && let n @ 1.. = first.len() + second.len()
+                {
+                    stack.tcp_consume(at, id, n).expect("the socket is open");
+                }
+            }
             Way::ToKernel => {}
         }
-        while let Some(frame) = stack.poll_transmit(at, interface) {
-            let _ = tap.send(at, &frame);
-        }
+        flush(&mut stack, interface, at, &mut tap);
         if taken == 0 {
             idle(&tap, stack.poll_timeout().map(|deadline| deadline.since(now()).into()));
         }
     }
     if open {
         stack.tcp_abort(now(), id).ok();
-        while let Some(frame) = stack.poll_transmit(now(), interface) {
-            let _ = tap.send(now(), &frame);
-        }
+        flush(&mut stack, interface, now(), &mut tap);
+    }
+}
+
+/// Sends all that is ready.
+fn flush(stack: &mut Stack, interface: InterfaceId, now: ustack::time::Instant, tap: &mut Tap) {
+    while let Some(frame) = stack.poll_transmit(now, interface) {
+        // A frame that the device does not take is lost, as on any wire.
+        let _ = tap.send(now, &frame);
     }
 }
 
@@ -239,20 +255,21 @@ fn smoltcp(_: &Namespace, tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) {
         .get_mut::<tcp::Socket<'_>>(handle)
         .connect(interface.context(), remote, 49_152)
         .expect("the socket is closed");
-    let chunk = vec![7; 128 << 10];
+    let chunk = vec![7; CHUNK];
     while begin.elapsed() < SPAN * 2 && !peer.is_finished() {
         device.taken = 0;
         interface.poll(now(), &mut device, &mut sockets);
-        let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
         let mut moved = device.taken;
         match way {
             Way::ToKernel if begin.elapsed() < SPAN => {
-                while let Ok(n @ 1..) = socket.send_slice(&chunk) {
+                while let Ok(n @ 1..) = sockets.get_mut::<tcp::Socket<'_>>(handle).send_slice(&chunk) {
                     moved += n;
+                    interface.poll(now(), &mut device, &mut sockets);
                 }
             }
-            Way::ToKernel => socket.close(),
+            Way::ToKernel => sockets.get_mut::<tcp::Socket<'_>>(handle).close(),
             Way::FromKernel => {
+                let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
                 while let Ok(n @ 1..) = socket.recv(|data| (data.len(), data.len())) {
                     moved += n;
                 }
