@@ -11,6 +11,7 @@ use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::ports;
 use crate::socket::table::{IpOptions, Kind, ListenerSocket, Socket, SocketId, TcpSocket};
+use crate::tcp::congestion::Algorithm;
 use crate::tcp::{
     Connection, Listener, Outgoing, Ports, Segment, Settings, Start, State, TcpInfo, TimeWaitVerdict,
     Verdict, reset_for,
@@ -239,6 +240,27 @@ impl Stack {
             connection.set_user_timeout(now, settings.user_timeout);
             connection.set_send_buffer(settings.send_buffer);
             connection.set_recv_buffer(settings.recv_buffer);
+            Ok(())
+        })
+    }
+
+    /// Changes the congestion control of a connection, or of those that a listener accepts later. It goes on with
+    /// the window and the threshold of the one before.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_set_congestion(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        algorithm: Algorithm,
+    ) -> Result<(), Error> {
+        if let Ok(listener) = self.listener_mut(id) {
+            listener.listener.settings_mut().congestion = algorithm;
+            return Ok(());
+        }
+        self.on_tcp(now, id, |connection| {
+            connection.set_congestion(now, algorithm);
             Ok(())
         })
     }

@@ -136,6 +136,8 @@ impl Receiver {
         if at != self.rcv_nxt {
             if at.after(self.rcv_nxt) {
                 self.early_fin = Some(at);
+                // RFC 5681 section 4.2: out of order, as data would be.
+                self.owe(Reason::DupAck);
             }
             return false;
         }

@@ -57,3 +57,29 @@ impl fmt::Display for Escaped<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Script;
+
+    #[test]
+    fn what_xml_would_take_for_its_own_is_escaped() {
+        let run = |file: &str, text: &str| Script::parse(file, text).unwrap().run(None);
+        let suite = Suite {
+            reports: vec![
+                run("udp/good.pkt", "0 < udp (10)\n+0 > icmp unreachable port_unreachable\n"),
+                run("udp/bad.pkt", "0 < udp (10)\n"),
+            ],
+        };
+        let xml = Junit(&suite).to_string();
+        for part in [
+            "<testsuite name=\"packet scripts\" tests=\"2\" failures=\"1\" errors=\"0\">",
+            "<testcase classname=\"udp\" name=\"good.pkt\" time=\"0.000000\"/>",
+            "    1 | 0 &lt; udp (10)\n",
+            "&gt; icmp unreachable port_unreachable    why=unreachable",
+        ] {
+            assert!(xml.contains(part), "{part:?} is not in\n{xml}");
+        }
+    }
+}

@@ -74,9 +74,9 @@ impl<'a> Args<'a> {
     }
 
     /// How many bytes the pieces `[{..., 1000}, {..., 2}]` have together.
-    pub(super) fn pieces(&self, index: usize) -> Result<usize, String> {
-        let Argument::List(list) = self.get(index)? else {
-            return Err(format!("argument {} of {} is to be a list", index + 1, self.call.name));
+    pub(super) fn pieces(&self, argument: &Argument) -> Result<usize, String> {
+        let Argument::List(list) = argument else {
+            return Err(format!("{} wants a list of pieces: [{{..., 1000}}]", self.call.name));
         };
         let mut total = 0;
         for piece in list {
@@ -87,6 +87,12 @@ impl<'a> Args<'a> {
             total += usize::try_from(self.value(length)?).map_err(|_| "a length is not negative")?;
         }
         Ok(total)
+    }
+
+    /// The same for `{msg_name(...)=..., msg_iov(2)=[{..., 1000}, {..., 2}], msg_flags=0}`.
+    pub(super) fn message(&self, index: usize) -> Result<usize, String> {
+        let pieces = self.part(self.get(index)?, "msg_iov");
+        self.pieces(pieces.ok_or("a message is written {msg_iov(1)=[{..., 1000}]}")?)
     }
 
     /// `{sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr("192.0.2.1")}`; `None` for `...`.

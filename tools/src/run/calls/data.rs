@@ -15,10 +15,11 @@ const MAX_BUFFER: i64 = 1 << 28;
 
 pub(super) fn receive(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let room = match args.call.name.as_str() {
-        "readv" => args.pieces(1)?,
+        "readv" => args.pieces(args.get(1)?)?,
+        "recvmsg" => args.message(1)?,
         _ => length(args.int(2)?)?,
     };
-    let flags = if matches!(args.call.name.as_str(), "recv" | "recvfrom") { args.int_or(3, 0)? } else { 0 };
+    let flags = flags(args)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     let mut buffer = vec![0; room];
     match (fd.kind, fd.id) {
@@ -36,10 +37,11 @@ pub(super) fn send(
     progress: &mut Progress,
 ) -> Result<Outcome, String> {
     let count = match args.call.name.as_str() {
-        "writev" => args.pieces(1)?,
+        "writev" => args.pieces(args.get(1)?)?,
+        "sendmsg" => args.message(1)?,
         _ => length(args.int(2)?)?,
     };
-    let flags = if matches!(args.call.name.as_str(), "send" | "sendto") { args.int_or(3, 0)? } else { 0 };
+    let flags = flags(args)?;
     let to = if args.call.name == "sendto" { args.address(4)? } else { None };
     let default = world.socket_address(world.settings.remote(), world.settings.connect_port);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
@@ -148,6 +150,15 @@ fn send_stream(
         }
     }
     returns(progress.bytes)
+}
+
+/// The flags of a call that has some.
+fn flags(args: &Args<'_>) -> Result<i64, String> {
+    match args.call.name.as_str() {
+        "recv" | "recvfrom" | "send" | "sendto" => args.int_or(3, 0),
+        "recvmsg" | "sendmsg" => args.int_or(2, 0),
+        _ => Ok(0),
+    }
 }
 
 fn length(number: i64) -> Result<usize, String> {

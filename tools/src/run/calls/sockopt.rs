@@ -29,6 +29,9 @@ pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> 
     }
     let Some(id) = fd.id else { return returns(0) };
     let result = match fd.kind {
+        Kind::Stream if name == "TCP_CONGESTION" => {
+            world.stack.tcp_set_congestion(world.now, id, fd.tcp.congestion.clone())
+        }
         Kind::Stream | Kind::Listener => {
             apply_ip(world, id, fd.ip);
             world.stack.tcp_configure(world.now, id, fd.tcp.clone())
