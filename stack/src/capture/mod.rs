@@ -53,7 +53,8 @@ impl LinkType {
     /// The link type of a number; several numbers stand for raw IP.
     pub const fn from_code(code: u16) -> Option<Self> {
         match code {
-            0 => Some(Self::Null),
+            // OpenBSD's has the family in network byte order; the IP header tells it anyway.
+            0 | 108 => Some(Self::Null),
             1 => Some(Self::Ethernet),
             12 | 14 | 101 | 228 | 229 => Some(Self::Raw),
             113 => Some(Self::LinuxSll),

@@ -10,6 +10,7 @@ use ustack::buf::frame::Checksum;
 use ustack::capture::{Packet, Reader};
 use ustack::wire::ip::{self, Protocol as Upper};
 use ustack::wire::quote::{Quote, QuotedTransport};
+use ustack::wire::seq::SeqNum;
 use ustack::wire::tcp::{Flags, Header};
 use ustack::wire::{icmpv4, icmpv6};
 
@@ -17,6 +18,7 @@ use super::Role;
 use super::conversation::{Conversation, Data, Frame, Protocol, Segment};
 use super::error::Error;
 use super::fragments::{Fragments, Whole};
+use super::readdress::complete_udp;
 
 /// A capture that was read to its end, or to where it is broken.
 #[derive(Debug)]
@@ -97,7 +99,7 @@ struct Builder {
 }
 
 impl Builder {
-    /// Takes a packet. What is neither TCP nor UDP, nor an error about UDP, is skipped.
+    /// Takes a packet. What is neither TCP nor UDP, nor an error about them, is skipped.
     fn add(&mut self, packet: &Packet<'_>) {
         let Some(bytes) = packet.ip_packet() else { return };
         let Ok(ip) = ip::Packet::parse(bytes) else {
@@ -139,17 +141,22 @@ impl Builder {
         let Ok((header, payload)) = parsed else { return };
         let src = SocketAddr::new(ip.src, header.src_port);
         let dst = SocketAddr::new(ip.dst, header.dst_port);
-        let data = Data::Udp { payload: payload.to_vec(), packets: whole.packets };
+        let payload = payload.to_vec();
+        let mut packets = whole.packets;
+        if let [packet] = &mut packets[..] {
+            complete_udp(packet);
+        }
+        let data = Data::Udp { payload, packets };
         self.push(Protocol::Udp, src, dst, src, packet, data);
     }
 
-    /// An error about a datagram that was seen belongs to its conversation.
+    /// An error about a packet that was seen belongs to its conversation.
     fn add_icmp(&mut self, packet: &Packet<'_>, ip: &ip::Packet<'_>) {
-        let Some((src, dst)) = quoted_datagram(ip) else { return };
-        if self.current.contains_key(&key(Protocol::Udp, src, dst)) {
-            let data = Data::Icmp { packet: ip.bytes.to_vec() };
-            // Whoever received the datagram sends the error.
-            self.push(Protocol::Udp, src, dst, dst, packet, data);
+        let Some((protocol, src, dst, seq)) = quoted(ip) else { return };
+        if self.current.contains_key(&key(protocol, src, dst)) {
+            let data = Data::Icmp { packet: ip.bytes.to_vec(), seq };
+            // Whoever was to receive the packet, or a router on the way to it, sends the error.
+            self.push(protocol, src, dst, dst, packet, data);
         }
     }
 
@@ -185,7 +192,7 @@ impl Builder {
             _ => return,
         };
         let (src, dst) = (SocketAddr::new(quote.src, src), SocketAddr::new(quote.dst, dst));
-        let data = Data::Icmp { packet: Vec::new() };
+        let data = Data::Icmp { packet: Vec::new(), seq: None };
         self.push(protocol, src, dst, src, packet, data);
     }
 }
@@ -194,8 +201,8 @@ fn key(protocol: Protocol, a: SocketAddr, b: SocketAddr) -> Key {
     (protocol == Protocol::Tcp, a.min(b), a.max(b))
 }
 
-/// Sender and receiver of the UDP datagram that an ICMP error is about.
-fn quoted_datagram(ip: &ip::Packet<'_>) -> Option<(SocketAddr, SocketAddr)> {
+/// What an ICMP error is about: protocol, sender, receiver, and of TCP the sequence number.
+fn quoted(ip: &ip::Packet<'_>) -> Option<(Protocol, SocketAddr, SocketAddr, Option<SeqNum>)> {
     let quoted = match (ip.src, ip.dst) {
         (std::net::IpAddr::V6(src), std::net::IpAddr::V6(dst)) => {
             icmpv6::Message::parse(ip.payload, src, dst).ok().filter(icmpv6::Message::is_error)?;
@@ -207,9 +214,13 @@ fn quoted_datagram(ip: &ip::Packet<'_>) -> Option<(SocketAddr, SocketAddr)> {
         }
     };
     let quote = Quote::parse(quoted).ok()?;
+    let at = |ip, port| SocketAddr::new(ip, port);
     match quote.transport {
         QuotedTransport::Udp { src_port, dst_port } => {
-            Some((SocketAddr::new(quote.src, src_port), SocketAddr::new(quote.dst, dst_port)))
+            Some((Protocol::Udp, at(quote.src, src_port), at(quote.dst, dst_port), None))
+        }
+        QuotedTransport::Tcp { src_port, dst_port, seq } => {
+            Some((Protocol::Tcp, at(quote.src, src_port), at(quote.dst, dst_port), Some(seq)))
         }
         _ => None,
     }

@@ -1,9 +1,10 @@
 //! A conversation of a capture: who talks to whom, and the packets of both.
 
 use core::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ustack::time::Instant;
+use ustack::wire::seq::SeqNum;
 use ustack::wire::tcp::{Flags, Header};
 
 use super::Role;
@@ -52,9 +53,11 @@ pub(super) enum Data {
         payload: Vec<u8>,
         packets: Vec<Vec<u8>>,
     },
-    /// An ICMP error about a datagram of the other side.
+    /// An ICMP error about a packet of the other side.
     Icmp {
         packet: Vec<u8>,
+        /// The sequence number of the segment that it is about.
+        seq: Option<SeqNum>,
     },
 }
 
@@ -88,6 +91,29 @@ impl Conversation {
             Role::Client => self.client,
             Role::Server => self.server,
         }
+    }
+
+    /// The address that stands for that side in a replay: its own, unless that names no other host. Such are those of a
+    /// loopback, and of a host that talks with itself; addresses for documentation take their place.
+    pub(super) fn stand_in(&self, role: Role) -> SocketAddr {
+        let address = self.address(role);
+        if !self.needs_stand_ins() {
+            return address;
+        }
+        let last = match role {
+            Role::Client => 1,
+            Role::Server => 2,
+        };
+        let ip = match address.ip() {
+            IpAddr::V4(_) => IpAddr::from(Ipv4Addr::new(192, 0, 2, last)),
+            IpAddr::V6(_) => IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into())),
+        };
+        SocketAddr::new(ip, address.port())
+    }
+
+    pub(super) fn needs_stand_ins(&self) -> bool {
+        let [client, server] = [self.client.ip(), self.server.ip()];
+        client == server || client.is_loopback() || server.is_loopback()
     }
 
     /// The packets that the capture cut cannot be played.

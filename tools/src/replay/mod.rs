@@ -16,6 +16,7 @@ mod conversation;
 mod error;
 mod fragments;
 mod host;
+mod readdress;
 mod report;
 mod stream;
 mod tcp;

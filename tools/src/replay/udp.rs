@@ -1,6 +1,6 @@
 //! Replays an exchange of datagrams.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ustack::time::{Duration, Instant};
 use ustack::udp::Options;
@@ -15,6 +15,7 @@ use super::conversation::{Conversation, Data, Frame};
 use super::error::Error;
 use super::fragments::Fragments;
 use super::host::Host;
+use super::readdress::readdress;
 use super::report::{Report, Stalled, Streams};
 use super::{Protocol, Role};
 
@@ -37,6 +38,8 @@ struct Player {
     host: Host,
     socket: Option<SocketId>,
     remote: SocketAddr,
+    /// From and to which addresses recorded packets are moved, if they cannot stay.
+    moved: Option<(IpAddr, IpAddr)>,
     now: Instant,
     fragments: Fragments,
     received: Vec<Vec<u8>>,
@@ -48,7 +51,7 @@ struct Player {
 
 /// Plays the other side of an exchange at a stack that stands in for `role`.
 pub(super) fn replay(conversation: &Conversation, role: Role, seed: u64) -> Result<Report, Error> {
-    let (local, remote) = (conversation.address(role), conversation.address(role.other()));
+    let (local, remote) = (conversation.stand_in(role), conversation.stand_in(role.other()));
     let ours = |frame: &&Frame| frame.from == role;
     let recorded = |want: bool| -> Vec<Vec<u8>> {
         let side = conversation.frames.iter().filter(|frame| ours(frame) == want);
@@ -67,6 +70,7 @@ pub(super) fn replay(conversation: &Conversation, role: Role, seed: u64) -> Resu
     // Whoever answers by an error has no socket there.
     let is_bound = !sent.is_empty() || errors_sent == 0;
     let mut player = Player::new(local, remote, is_bound, seed)?;
+    player.moved = conversation.needs_stand_ins().then_some((remote.ip(), local.ip()));
     let (played, stalled) = player.run(conversation, role);
 
     let mut rows = datagram_rows(&sent, &player.sent);
@@ -109,6 +113,7 @@ impl Player {
             host,
             socket,
             remote,
+            moved: None,
             now: Instant::ZERO,
             fragments: Fragments::default(),
             received: Vec::new(),
@@ -157,10 +162,18 @@ impl Player {
     }
 
     fn play(&mut self, frame: &Frame) {
-        match &frame.data {
-            Data::Udp { packets, .. } => packets.iter().for_each(|p| self.host.handle_packet(self.now, p)),
-            Data::Icmp { packet } => self.host.handle_packet(self.now, packet),
-            Data::Tcp(_) => {}
+        let packets = match &frame.data {
+            Data::Udp { packets, .. } => &packets[..],
+            Data::Icmp { packet, .. } => core::slice::from_ref(packet),
+            Data::Tcp(_) => &[],
+        };
+        for packet in packets {
+            match self.moved {
+                Some((src, dst)) => {
+                    self.host.handle_packet(self.now, &readdress(packet, src, dst, src, None));
+                }
+                None => self.host.handle_packet(self.now, packet),
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Replays a TCP connection.
 
 mod app;
+mod history;
 mod mapping;
 mod player;
 mod script;
@@ -39,7 +40,7 @@ pub(super) fn replay(conversation: &Conversation, role: Role, seed: u64) -> Resu
         server: conversation.server,
         role,
         played: outcome.played,
-        to_play: script.cues.len(),
+        to_play: script.cues.len() + script.errors.len(),
         added_acks: outcome.added_acks,
         virtual_time: outcome.time,
         received: vec![received],

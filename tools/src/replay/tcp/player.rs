@@ -7,11 +7,13 @@ use ustack::wire::tcp::{Flags, Header};
 
 use super::super::error::Error;
 use super::super::host::{Host, Sent};
+use super::super::readdress::readdress;
 use super::super::report::Stalled;
 use super::super::stream::Stream;
 use super::app::App;
+use super::history::History;
 use super::mapping::{Substitutes, packet};
-use super::script::{Cue, Opening, Script};
+use super::script::{Cue, ErrorCue, Opening, Script};
 use super::trace::{Numbering, Segment};
 
 /// How long a segment waits for what our stack will do of itself sooner or later, such as sending again.
@@ -35,11 +37,12 @@ pub(super) struct Player<'a> {
     app: App<'a>,
     now: Instant,
     next: usize,
+    next_error: usize,
     /// When the last segment was played, and when anything last went on.
     played_at: Instant,
     progress_at: Instant,
     /// Everything the stack sent.
-    segments: Vec<Segment>,
+    segments: History,
     sent: Stream,
     numbering: Option<Numbering>,
     sent_end: i64,
@@ -97,9 +100,10 @@ impl<'a> Player<'a> {
             app: App::new(&script.actions, script.ours.bytes(), listener, socket),
             now: Instant::ZERO,
             next: 0,
+            next_error: 0,
             played_at: Instant::ZERO,
             progress_at: Instant::ZERO,
-            segments: Vec::new(),
+            segments: History::default(),
             sent: Stream::default(),
             numbering: None,
             sent_end: 0,
@@ -130,12 +134,12 @@ impl<'a> Player<'a> {
 
     pub(super) fn finish(self) -> Outcome {
         Outcome {
-            played: self.next,
+            played: self.next + self.next_error,
             added_acks: self.added_acks,
             time: self.now - Instant::ZERO,
             read: self.app.read,
             sent: self.sent,
-            segments: self.segments,
+            segments: self.segments.into_segments(),
             broken_rules: self.broken_rules,
             stalled: self.stalled,
         }
@@ -157,9 +161,10 @@ impl<'a> Player<'a> {
 
     /// When something happens next; none at the end.
     fn next_event(&mut self) -> Option<Instant> {
-        let over = self.next == self.script.cues.len() && self.app.is_done();
+        let error = self.next_error().map(|cue| self.when_error(cue));
+        let over = self.next == self.script.cues.len() && self.app.is_done() && error.is_none();
         let app = self.app.poll_timeout();
-        let cue = self.script.cues.get(self.next).map(|cue| self.when(cue));
+        let cue = error.or_else(|| self.script.cues.get(self.next).map(|cue| self.when(cue)));
         let cue_at = match cue {
             Some(When::At(at)) | Some(When::Waits(_, Some(at))) => Some(at),
             _ => None,
@@ -183,7 +188,7 @@ impl<'a> Player<'a> {
     fn stall(&self, what: &str) -> Stalled {
         let cue = self.script.cues.get(self.next);
         Stalled {
-            packet: cue.and_then(|cue| cue.trace.number),
+            packet: self.next_error().map(|error| error.number).or(cue.and_then(|cue| cue.trace.number)),
             segment: cue.map(|cue| cue.trace.to_string()),
             reason: what.to_string(),
         }
@@ -191,7 +196,15 @@ impl<'a> Player<'a> {
 
     /// Plays all segments that may be played now.
     fn play(&mut self) {
-        while let Some(cue) = self.script.cues.get(self.next) {
+        loop {
+            while let Some(error) = self.next_error() {
+                match self.when_error(error) {
+                    When::At(at) | When::Waits(_, Some(at)) if at <= self.now => self.inject_error(error),
+                    _ => return,
+                }
+                self.settle();
+            }
+            let Some(cue) = self.script.cues.get(self.next) else { return };
             let waited = match self.when(cue) {
                 When::At(at) if at <= self.now => false,
                 When::Waits(_, Some(at)) if at <= self.now => true,
@@ -253,6 +266,34 @@ impl<'a> Player<'a> {
         When::At(due)
     }
 
+    /// The ICMP error that comes before the next segment of the peer.
+    fn next_error(&self) -> Option<&'a ErrorCue> {
+        self.script.errors.get(self.next_error).filter(|error| error.before <= self.next)
+    }
+
+    /// When an ICMP error may be played: some time after our stack has sent what it is about.
+    fn when_error(&self, error: &ErrorCue) -> When {
+        match self.sent_before(error.seq + 1) {
+            Some(at) => When::At(at + error.after),
+            None => When::Waits(
+                "an ICMP error is about what our stack has not sent",
+                Some(self.progress_at + PATIENCE),
+            ),
+        }
+    }
+
+    fn inject_error(&mut self, error: &ErrorCue) {
+        let seq = self.numbering.map(|numbering| numbering.number(error.seq).get());
+        let recorded = Packet::parse(&error.packet).map(|ip| ip.src);
+        let (local, remote) = (self.script.local.ip(), self.script.remote.ip());
+        // A router on the way keeps its address.
+        let from = recorded.ok().filter(|_| !self.script.is_moved).unwrap_or(remote);
+        let packet = readdress(&error.packet, from, local, remote, seq);
+        self.next_error += 1;
+        self.progress_at = self.now;
+        self.host.handle_packet(self.now, &packet);
+    }
+
     /// When the stack last sent what lies before `ack`.
     fn sent_before(&self, ack: i64) -> Option<Instant> {
         let covers = |s: &&Segment| s.occupies() && s.seq < ack && s.end() >= ack;
@@ -260,7 +301,8 @@ impl<'a> Player<'a> {
     }
 
     fn times_sent(&self, seq: i64) -> usize {
-        self.segments.iter().filter(|s| s.occupies() && s.seq <= seq && s.end() > seq).count()
+        let reaching = self.segments.reaching(seq + 1).iter();
+        reaching.filter(|s| s.occupies() && s.seq <= seq && s.end() > seq).count()
     }
 
     /// Lets a segment arrive, or only an acknowledgment of what our stack has sent so far.
@@ -300,12 +342,7 @@ impl<'a> Player<'a> {
 
     /// How the windows that the peer announces are scaled.
     fn peer_shift(&self) -> u8 {
-        let shift = |flags: Flags, header: Option<&Header>| {
-            header.filter(|_| flags.contains(Flags::SYN)).and_then(|h| h.options.window_scale)
-        };
-        let ours = self.segments.iter().find_map(|s| shift(s.flags, Some(&s.header)));
-        let theirs = self.script.cues.iter().find_map(|c| shift(c.trace.flags, Some(&c.trace.header)));
-        ours.and(theirs).unwrap_or(0).min(14)
+        self.segments.offered_shift().and(self.script.their_shift).unwrap_or(0).min(14)
     }
 
     /// The timestamp that the peer echoes: that of our segment which stands for the recorded one.
@@ -318,8 +355,7 @@ impl<'a> Player<'a> {
                 self.segments.iter().rev().find_map(value).unwrap_or(0)
             };
         };
-        let same = self.segments.iter().find(|s| s.seq <= seq && s.end() >= end);
-        same.or(self.segments.last()).and_then(value).unwrap_or(0)
+        self.segments.covering(seq, end).or(self.segments.last()).and_then(value).unwrap_or(0)
     }
 
     /// Takes a packet that the stack sent.
@@ -362,9 +398,7 @@ impl<'a> Player<'a> {
         if header.flags.contains(Flags::SYN) {
             return 0;
         }
-        let ours = self.segments.iter().find_map(|s| s.header.options.window_scale);
-        let theirs = self.script.cues.iter().find_map(|c| c.trace.header.options.window_scale);
-        ours.filter(|_| theirs.is_some()).unwrap_or(0)
+        self.segments.offered_shift().filter(|_| self.script.their_shift.is_some()).unwrap_or(0)
     }
 
     /// What a segment must be, whatever was recorded.

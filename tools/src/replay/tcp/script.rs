@@ -1,10 +1,12 @@
 //! What was recorded, as a script: what the peer plays and what each of its segments waits for, what our application
 //! does and when, and what is expected.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use ustack::tcp::Settings;
 use ustack::time::{Duration, Instant};
+use ustack::wire::seq::SeqNum;
 use ustack::wire::tcp::{Flags, Header};
 
 use super::super::Role;
@@ -25,8 +27,12 @@ pub(super) struct Script {
     pub(super) opening: Opening,
     pub(super) settings: Settings,
     pub(super) mtu: usize,
+    /// The addresses are not the recorded ones.
+    pub(super) is_moved: bool,
     /// What the peer plays.
     pub(super) cues: Vec<Cue>,
+    /// ICMP errors about our segments, in order.
+    pub(super) errors: Vec<ErrorCue>,
     /// What our application does.
     pub(super) actions: Vec<Action>,
     /// What our side sent.
@@ -34,6 +40,8 @@ pub(super) struct Script {
     pub(super) ours: Stream,
     pub(super) theirs: Stream,
     pub(super) their_numbering: Option<Numbering>,
+    /// How the peer scales its windows, if it offered that.
+    pub(super) their_shift: Option<u8>,
     acked_by_us: i64,
     acked_by_them: i64,
 }
@@ -65,6 +73,21 @@ pub(super) struct Cue {
     pub(super) after_our_fin: bool,
     /// The segment of our side whose timestamp it echoes.
     pub(super) echoed: Option<(i64, i64)>,
+}
+
+/// An ICMP error about a segment of ours.
+#[derive(Clone, Debug)]
+pub(super) struct ErrorCue {
+    /// Its number in the capture.
+    pub(super) number: u64,
+    /// As it was recorded.
+    pub(super) packet: Vec<u8>,
+    /// The first byte of the segment that it is about.
+    pub(super) seq: i64,
+    /// How long after the segment it came.
+    pub(super) after: Duration,
+    /// How many segments of the peer came before it.
+    pub(super) before: usize,
 }
 
 impl Script {
@@ -109,6 +132,11 @@ struct Builder<'a> {
     /// When each part of the peer's stream was first there: end and time.
     arrivals: Vec<(i64, Instant)>,
     last_from_them: Option<Instant>,
+    /// Before this one, all our segments are acknowledged.
+    open: usize,
+    /// The first segment of ours with each timestamp: its numbers.
+    stamped: BTreeMap<u32, (i64, i64)>,
+    errors: Vec<ErrorCue>,
 }
 
 impl<'a> Builder<'a> {
@@ -156,17 +184,22 @@ impl<'a> Builder<'a> {
             our_fin: None,
             arrivals: Vec::new(),
             last_from_them: None,
+            open: 0,
+            stamped: BTreeMap::new(),
+            errors: Vec::new(),
         })
     }
 
     fn build(mut self) -> Result<Script, Error> {
         for frame in &self.conversation.frames {
-            let Data::Tcp(segment) = &frame.data else { continue };
             let time = Instant::ZERO + (frame.time - self.begin);
-            if frame.from == self.role {
-                self.add_ours(frame.number, time, segment);
-            } else {
-                self.add_theirs(frame.number, time, segment);
+            match &frame.data {
+                Data::Tcp(segment) if frame.from == self.role => self.add_ours(frame.number, time, segment),
+                Data::Tcp(segment) => self.add_theirs(frame.number, time, segment),
+                Data::Icmp { packet, seq: Some(seq) } if frame.from != self.role => {
+                    self.add_error(frame.number, time, packet, *seq);
+                }
+                _ => {}
             }
         }
         self.mark_crossing_fins();
@@ -179,13 +212,16 @@ impl<'a> Builder<'a> {
             Some(_) => Opening::Listen,
             None => Opening::Nothing,
         };
-        let local = self.conversation.address(self.role);
+        let local = self.conversation.stand_in(self.role);
         Ok(Script {
             local,
-            remote: self.conversation.address(self.role.other()),
+            remote: self.conversation.stand_in(self.role.other()),
             opening,
             settings: settings(syn.as_ref(), &self.theirs, &self.ours),
             mtu: mtu(local, syn.as_ref()),
+            their_shift: self.cues.iter().find_map(|c| c.trace.header.options.window_scale),
+            is_moved: self.conversation.needs_stand_ins(),
+            errors: self.errors,
             cues: self.cues,
             actions: self.actions,
             segments: self.segments,
@@ -209,6 +245,9 @@ impl<'a> Builder<'a> {
         self.add_action(&trace);
         if trace.occupies() {
             self.our_sent = self.our_sent.max(trace.end());
+        }
+        if let Some(stamps) = trace.header.options.timestamps {
+            self.stamped.entry(stamps.value).or_insert((trace.seq, trace.end()));
         }
         self.segments.push(trace);
     }
@@ -252,7 +291,8 @@ impl<'a> Builder<'a> {
             return;
         }
         // The application thinks from when what it waited for was there.
-        let ready = self.arrivals.iter().find(|(end, _)| *end >= ack).map(|&(_, time)| time);
+        let first = self.arrivals.partition_point(|&(end, _)| end < ack);
+        let ready = self.arrivals.get(first).map(|&(_, time)| time);
         let last = self.actions.last();
         let news = last.is_none_or(|last| last.after_read < after_read || (at_end && !last.after_end));
         let think = match (news, pauses) {
@@ -295,8 +335,18 @@ impl<'a> Builder<'a> {
             self.arrivals.push((trace.end(), time));
         }
         self.acked_by_them = self.acked_by_them.max(ack.unwrap_or(0));
+        let acked = self.segments[self.open..].iter().take_while(|s| s.end() <= self.acked_by_them).count();
+        self.open += acked;
         self.last_from_them = Some(time);
         self.cues.push(cue);
+    }
+
+    /// An ICMP error about a segment of ours.
+    fn add_error(&mut self, number: u64, time: Instant, packet: &[u8], seq: SeqNum) {
+        let seq = self.our_numbering.distance(seq);
+        let covers = |s: &&Segment| s.occupies() && s.seq <= seq && s.end() > seq;
+        let after = self.segments.iter().rev().find(covers).map_or(Duration::ZERO, |s| time.since(s.time));
+        self.errors.push(ErrorCue { number, packet: packet.to_vec(), seq, after, before: self.cues.len() });
     }
 
     /// How long ago our side sent, for the last time, what lies before `ack`.
@@ -308,8 +358,8 @@ impl<'a> Builder<'a> {
     /// Where our side repeated itself before the peer acknowledged up to `ack`.
     fn repeats_before(&self, ack: i64) -> Vec<(i64, usize)> {
         let new = |s: &&Segment| s.occupies() && s.seq >= self.acked_by_them && s.seq < ack;
-        let mut counts = std::collections::BTreeMap::<i64, usize>::new();
-        for segment in self.segments.iter().filter(new) {
+        let mut counts = BTreeMap::<i64, usize>::new();
+        for segment in self.segments[self.open..].iter().filter(new) {
             *counts.entry(segment.seq).or_default() += 1;
         }
         counts.into_iter().filter(|&(_, count)| count > 1).collect()
@@ -317,9 +367,7 @@ impl<'a> Builder<'a> {
 
     /// The numbers of the segment of ours whose timestamp `header` echoes.
     fn echoed(&self, header: &Header) -> Option<(i64, i64)> {
-        let echo = header.options.timestamps?.echo;
-        let carried = |s: &&Segment| s.header.options.timestamps.is_some_and(|t| t.value == echo);
-        self.segments.iter().find(carried).map(|s| (s.seq, s.end()))
+        self.stamped.get(&header.options.timestamps?.echo).copied()
     }
 
     /// Where both FINs were under way at the same time, ours must be sent before the peer's arrives.
