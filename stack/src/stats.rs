@@ -102,7 +102,8 @@ impl TcpStats {
             | Reason::FastRetransmit
             | Reason::RecoveryRetransmit
             | Reason::Rto
-            | Reason::RtoRecovery => self.retrans_segs += segments,
+            | Reason::RtoRecovery
+            | Reason::TailLossProbe => self.retrans_segs += segments,
             _ => self.out_segs += segments,
         }
         self.out_rsts += u64::from(flags.contains(Flags::RST));

@@ -107,8 +107,10 @@ reasons! {
     Rto = "rto",
     /// Sent again after a timeout, without waiting for another.
     RtoRecovery = "rto-recovery",
-    /// A tail-loss probe (RFC 8985).
+    /// A tail-loss probe (RFC 8985): the last segment again.
     TailLossProbe = "tail-loss-probe",
+    /// A tail-loss probe that brings something new.
+    NewDataProbe = "new-data-probe",
     /// The peer's window is closed, or too small for what is waiting.
     ZeroWindowProbe = "zero-window-probe",
     /// An acknowledgment at once: every second segment, or because something was odd.

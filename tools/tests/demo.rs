@@ -128,18 +128,25 @@ fn noticed(demo: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_loss_is_noticed_by_sack_or_by_the_timer() {
+fn with_sack_the_timer_is_not_needed() {
     let demo = demo("demo retransmission");
-    assert_eq!(noticed(&demo), ["SACK", "timer"]);
-    let [by_sack, by_timer] = list(&demo["details"]["losses"], "losses") else { panic!("two losses") };
+    assert_eq!(noticed(&demo), ["SACK", "SACK"]);
+    assert_eq!(demo["details"]["timeouts"], 0);
+}
+
+#[test]
+fn a_loss_is_noticed_by_duplicates_or_by_the_timer() {
+    let demo = demo("demo retransmission --no-sack --loss 15% --seed 19");
+    assert_eq!(noticed(&demo), ["duplicate ACKs", "timer"]);
+    let [by_acks, by_timer] = list(&demo["details"]["losses"], "losses") else { panic!("two losses") };
     let number = |of: &Value, name: &str| of[name].as_u64().unwrap_or_else(|| panic!("{name}"));
     let is_reduced = |loss| number(loss, "cwnd_after") < number(loss, "cwnd_before");
-    assert!(is_reduced(by_sack) && is_reduced(by_timer));
+    assert!(is_reduced(by_acks) && is_reduced(by_timer));
     // RFC 6298 section 5.5: the timer backs off. A fast retransmit leaves it alone.
     assert_eq!(number(by_timer, "rto_us_after"), 2 * number(by_timer, "rto_us_before"));
-    assert_eq!(number(by_sack, "rto_us_after"), number(by_sack, "rto_us_before"));
+    assert_eq!(number(by_acks, "rto_us_after"), number(by_acks, "rto_us_before"));
     assert!(number(by_timer, "resent_after_us") >= number(by_timer, "rto_us_before"));
-    assert!(number(by_sack, "resent_after_us") < number(by_sack, "rto_us_before"));
+    assert!(number(by_acks, "resent_after_us") < number(by_acks, "rto_us_before"));
     // RFC 5681 section 3.1: the loss window is one segment.
     assert_eq!(number(by_timer, "cwnd_after"), number(&demo["details"], "message_bytes"));
 }
@@ -154,15 +161,15 @@ fn without_sack_duplicate_acks_tell() {
 }
 
 #[test]
-fn the_last_segment_is_noticed_by_the_timer_alone() {
+fn the_last_segment_is_noticed_by_a_probe_or_by_the_timer() {
     // One message: nothing comes behind it that could tell.
-    let is_by_timer = |seed: &u32| {
+    let is_lost = |seed: &u32| {
         let demo = demo(&format!("demo retransmission -n 1 --loss 40% --seed {seed}"));
         let losses = noticed(&demo);
-        assert!(losses.iter().all(|by| *by == "timer"), "seed {seed}: {losses:?}");
+        assert!(losses.iter().all(|by| ["probe", "timer"].contains(by)), "seed {seed}: {losses:?}");
         !losses.is_empty()
     };
-    assert!((1..=20).filter(is_by_timer).count() > 3);
+    assert!((1..=20).filter(is_lost).count() > 3);
 }
 
 #[test]

@@ -144,6 +144,12 @@ impl Clock {
         (echo != 0 && ms < 1 << 31).then(|| Duration::from_millis(u64::from(ms)))
     }
 
+    /// Before which time the segment was sent whose timestamp came back: the end of that millisecond.
+    pub(crate) fn sent_before(&self, now: Instant, echo: u32) -> Option<Instant> {
+        let tick = Instant::from_nanos((now.as_millis() + 1) * 1_000_000);
+        Some(tick - self.since(now, echo)?)
+    }
+
     /// Whether `value` is older than TS.Recent, and that still counts (RFC 7323 section 5.3 R1).
     pub(crate) fn is_old(&self, now: Instant, value: u32) -> bool {
         is_before(value, self.recent) && now - self.recent_at <= TS_RECENT_LIFE

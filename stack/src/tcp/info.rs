@@ -48,6 +48,10 @@ pub struct TcpInfo {
     pub sacked: u64,
     /// Bytes that count as lost.
     pub lost: u64,
+    /// Whether the path was seen to reorder.
+    pub reordering: bool,
+    /// How long a segment may be overtaken before it counts as lost (RFC 8985), as it was last decided.
+    pub reo_wnd: Duration,
     /// The peer's window in bytes.
     pub snd_wnd: u64,
     /// Our window in bytes.
@@ -85,8 +89,18 @@ pub struct Counters {
     pub segs_retrans: u32,
     /// Times that the retransmission timer fired.
     pub timeouts: u32,
+    /// Of these, those that turned out not to have been needed (F-RTO, Eifel, DSACK).
+    pub spurious_timeouts: u32,
     /// Times that fast recovery began.
     pub recoveries: u32,
+    /// Reductions of the window that were taken back, those for timeouts included.
+    pub undos: u32,
+    /// Segments that were sent again and were lost again, as seen without a timeout.
+    pub lost_retransmits: u32,
+    /// Tail-loss probes sent.
+    pub loss_probes: u32,
+    /// Losses that a tail-loss probe has repaired.
+    pub loss_probe_recoveries: u32,
     /// Duplicate ACKs received.
     pub dup_acks_in: u32,
     /// Segments received out of order.
@@ -111,6 +125,7 @@ impl Open {
     /// Completes `base` with what a synchronised state knows; `written` bytes lie in the send ring.
     pub(crate) fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
         let (sender, board) = (&self.sender, &self.sender.board);
+        let (reordering, reo_wnd) = self.recovery.reordering();
         TcpInfo {
             timestamps: self.terms.timestamps,
             sack: self.terms.sack,
@@ -132,6 +147,8 @@ impl Open {
             unsent: u64::from(sender.unsent(written)),
             sacked: u64::from(board.sacked()),
             lost: u64::from(board.lost()),
+            reordering,
+            reo_wnd,
             snd_wnd: u64::from(sender.snd_wnd),
             rcv_wnd: u64::from(self.receiver.window()),
             pacing_rate: self.pacer.rate(),

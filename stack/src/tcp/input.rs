@@ -3,14 +3,12 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use super::common::Common;
-use super::congestion::{AckSample, Loss, LossKind};
 use super::connection::Connection;
 use super::error::Error;
 use super::event::Event;
 use super::handshake::{Course, Opening, Peer, establish};
 use super::receiver::{Owed, Taken};
-use super::recovery::{Ack, Phase, Signal};
-use super::sack::Acked;
+use super::sack::{Acked, duplicate_report};
 use super::segment::{Segment, reset_for};
 use super::state::{Block, Next, Open, Synchronised};
 use super::time_wait::TimeWaitVerdict;
@@ -19,6 +17,10 @@ use crate::time::{Duration, Instant};
 use crate::why::Reason;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
+
+mod feedback;
+
+use feedback::Feedback;
 
 /// How a segment left the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,40 +300,50 @@ impl Input<'_> {
         let header = &self.segment.header;
         let window = u32::from(header.window) << self.open.terms.snd_wscale;
         let sender = &mut self.open.sender;
-        if header.ack.before(sender.snd_una) {
+        let (una_before, flight) = (sender.snd_una, sender.board.outstanding());
+        let old = header.ack.before(una_before);
+        if old && !self.open.terms.sack {
             return Continue(());
         }
-        let una_before = sender.snd_una;
-        let flight = sender.board.outstanding();
         let mut acked = Acked::default();
-        sender.board.handle_ack(header.ack, &mut acked);
-        sender.snd_nxt = sender.snd_nxt.max(header.ack);
+        if !old {
+            sender.board.handle_ack(header.ack, &mut acked);
+            sender.snd_nxt = sender.snd_nxt.max(header.ack);
+        }
         let sack = header.options.sack;
+        let mut dsack = None;
         if self.open.terms.sack {
+            // Note: what an ACK reports that was overtaken by another is as true as before.
             for &block in sack.as_slice() {
                 sender.board.handle_sack(block, &mut acked);
             }
-            // RFC 2883 section 4: a first block below the acknowledgment number reports a duplicate.
-            if sack.as_slice().first().is_some_and(|first| first.start.before(header.ack)) {
-                self.common.counters.dsacks_in += 1;
-            }
+            dsack = duplicate_report(header.ack, &sack);
+            self.common.counters.dsacks_in += u32::from(dsack.is_some());
         }
-        let window_changed = sender.handle_window(header.seq, header.ack, window);
+        let window_changed = !old && sender.handle_window(header.seq, header.ack, window);
         let progress = header.ack.after(una_before);
         let plain = self.segment.payload.is_empty() && !self.segment.has(Flags::FIN);
         // RFC 9293 section 3.8.6.1: the answers to window probes repeat themselves, and say nothing about losses.
-        let duplicate = flight > 0
-            && !progress
-            && !sender.probing
-            && if self.open.terms.sack { acked.newly > 0 } else { plain && !window_changed };
+        let bare = flight > 0 && !sender.probing && !old && !progress && plain && !window_changed;
+        let duplicate = if self.open.terms.sack { !progress && acked.newly > 0 } else { bare };
         self.common.counters.dup_acks_in += u32::from(duplicate);
         if progress {
             self.advance(una_before);
         }
-        let rtt = self.measure(&acked, progress, flight);
-        self.recover(acked, una_before, duplicate, flight, rtt);
+        self.feed_back(&Feedback {
+            acked,
+            dsack,
+            una_before,
+            flight,
+            progress,
+            duplicate,
+            bare_duplicate: bare && sack.as_slice().is_empty(),
+        });
+        if old {
+            return Continue(());
+        }
         self.update_persist(progress);
-        self.rearm(progress);
+        self.rearm(progress, acked.newly > 0);
         self.check_fin_acked()
     }
 
@@ -355,75 +367,6 @@ impl Input<'_> {
         }
     }
 
-    /// The round-trip time (RFC 6298 section 3, RFC 7323 section 4.1).
-    fn measure(&mut self, acked: &Acked, progress: bool, flight: u32) -> Option<Duration> {
-        let open = &mut *self.open;
-        let own = acked.sample.filter(|_| !acked.resent).map(|sent_at| self.now - sent_at);
-        // Karn: what was sent twice is only told apart by a timestamp.
-        let stamp = self.segment.header.options.timestamps.filter(|_| open.terms.timestamps && progress);
-        let sample = own.or_else(|| stamp.and_then(|stamp| open.clock.since(self.now, stamp.echo)));
-        if let Some(sample) = sample {
-            open.rtt.handle_sample(self.now, sample, flight.div_ceil(2 * open.sender.smss));
-        }
-        sample
-    }
-
-    /// Loss recovery and congestion control.
-    fn recover(
-        &mut self,
-        acked: Acked,
-        una_before: SeqNum,
-        duplicate: bool,
-        flight: u32,
-        rtt: Option<Duration>,
-    ) {
-        let open = &mut *self.open;
-        let ack = Ack {
-            una: open.sender.snd_una,
-            nxt: open.sender.snd_nxt,
-            acked,
-            progress: open.sender.snd_una.after(una_before),
-            duplicate,
-            smss: open.sender.smss,
-        };
-        let before = open.recovery.phase();
-        let signal = open.recovery.handle_ack(&ack, &mut open.sender.board);
-        open.tell_losses(self.now);
-        let rate = open.sender.board.rate.take_sample(self.now, open.rtt.min_rtt());
-        open.delivery_rate = rate.delivery_rate().filter(|_| !rate.is_app_limited).or(open.delivery_rate);
-        match signal {
-            Signal::Begins => {
-                self.common.counters.recoveries += 1;
-                let loss = Loss { now: self.now, flight: u64::from(flight), kind: LossKind::Fast };
-                open.congestion.on_congestion_event(&loss);
-            }
-            Signal::Ends => {
-                open.congestion.on_recovery_exit(self.now, u64::from(open.sender.flight()));
-            }
-            Signal::None => {}
-        }
-        if (acked.newly > 0 || ack.progress) && signal == Signal::None {
-            let cwnd = open.congestion.cwnd();
-            let slow_start = cwnd < open.congestion.ssthresh();
-            let limited = una_before.before(open.sender.cwnd_limited_to)
-                || (slow_start && 2 * u64::from(flight) > cwnd);
-            open.congestion.on_ack(&AckSample {
-                now: self.now,
-                newly_acked: u64::from(open.sender.snd_una - una_before),
-                flight: u64::from(flight),
-                in_flight: u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss)),
-                rtt,
-                srtt: open.rtt.srtt(),
-                min_rtt: open.rtt.min_rtt(),
-                app_limited: !limited,
-                in_recovery: before == Phase::Fast,
-                delivered: open.sender.board.rate.delivered(),
-                rate,
-            });
-        }
-        open.set_pacing_rate(self.common.settings.pacing);
-    }
-
     /// What the peer's window means for probes (RFC 9293 section 3.8.6.1).
     fn update_persist(&mut self, progress: bool) {
         let (open, common) = (&mut *self.open, &mut *self.common);
@@ -442,16 +385,6 @@ impl Input<'_> {
         sender.probe_due = false;
         open.persist_backoff = 0;
         common.timers.stop(Timer::Persist);
-    }
-
-    /// RFC 6298 section 5.2 and 5.3: the timer runs while something is in flight, and anew with each progress.
-    fn rearm(&mut self, progress: bool) {
-        let (open, common) = (&*self.open, &mut *self.common);
-        if open.sender.flight() == 0 || open.sender.probing {
-            common.timers.stop(Timer::Rto);
-        } else if progress {
-            common.timers.set(Timer::Rto, self.now + open.rtt.rto());
-        }
     }
 
     /// Fifth, the end: our FIN is acknowledged.

@@ -12,6 +12,8 @@ use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, Options, SackBlocks};
 
+mod repeat;
+
 impl Connection {
     /// The next segment to send. Call until `None`; each answer counts as sent at `now`.
     pub fn poll_transmit(&mut self, now: Instant, limits: &Limits) -> Option<Outgoing> {
@@ -59,7 +61,11 @@ impl Common {
         self.counters.segs_out += u64::from(segments);
         self.counters.bytes_sent += u64::from(outgoing.len);
         match outgoing.why.reason() {
-            Reason::Rto | Reason::RtoRecovery | Reason::FastRetransmit | Reason::RecoveryRetransmit => {
+            Reason::Rto
+            | Reason::RtoRecovery
+            | Reason::FastRetransmit
+            | Reason::RecoveryRetransmit
+            | Reason::TailLossProbe => {
                 self.counters.segs_retrans += segments;
                 self.counters.bytes_retrans += u64::from(outgoing.len);
             }
@@ -92,7 +98,7 @@ impl Output<'_> {
     /// In this order: what was lost, what is new, a probe, a bare ACK. All that is sent carries the ACK that is owed.
     fn next(&mut self) -> Option<Outgoing> {
         // Note: a chain of `or_else` would copy the segment from link to link.
-        if let found @ Some(_) = self.retransmission() {
+        if let found @ Some(_) = self.repeat() {
             return found;
         }
         if let found @ Some(_) = self.new_data() {
@@ -105,36 +111,6 @@ impl Output<'_> {
             return found;
         }
         self.bare_ack()
-    }
-
-    /// What was lost, as far as the congestion window allows (RFC 6675 section 5 step C); the first at once.
-    fn retransmission(&mut self) -> Option<Outgoing> {
-        let open = &mut *self.open;
-        let (start, lost) = open.sender.board.next_lost()?;
-        let options = open.options(self.now);
-        let size = self.segment_size(&options);
-        let (pipe, cwnd) = self.pipe_and_cwnd();
-        let sender = &self.open.sender;
-        let first = self.open.recovery.first_due().is_some();
-        let room = cwnd.saturating_sub(pipe);
-        if !first && pipe > 0 && room < u64::from(lost.min(sender.smss)) {
-            self.open.sender.cwnd_limited_to = sender.snd_nxt;
-            return None;
-        }
-        let room = if first { size } else { round_down(room.min(u64::from(u32::MAX)) as u32, size) };
-        let room = room.min(self.largest(&options, size));
-        let offset = start - sender.snd_una;
-        let data = (self.common.tx.len() as u32).saturating_sub(offset);
-        let len = lost.min(room).min(data);
-        // The FIN lies after the last byte: it goes along if it is lost too.
-        let fin = lost > data && len == data;
-        let reason = self.open.recovery.reason();
-        let piece = Piece { start, len, fin };
-        self.tell_sent(len);
-        self.open.sender.board.handle_resent(self.now, start, len + u32::from(fin));
-        self.open.recovery.handle_resent();
-        let why = self.why(reason).with("retries", u64::from(self.open.sender.retries));
-        Some(self.emit_piece(piece, options, size, why))
     }
 
     /// Data and FIN that were never sent, under the peer's window, the congestion window, pacing and Nagle.
@@ -154,8 +130,7 @@ impl Output<'_> {
         }
         let options = self.open.options(self.now);
         let size = self.segment_size(&options);
-        let (pipe, cwnd) = self.pipe_and_cwnd();
-        let room = cwnd.saturating_sub(pipe);
+        let (pipe, room) = self.pipe_and_room();
         if pipe > 0 && room < u64::from(want.min(size)) {
             self.open.sender.cwnd_limited_to = self.open.sender.snd_nxt;
             return None;
@@ -175,6 +150,7 @@ impl Output<'_> {
         let at = self.now + self.open.rtt.rto();
         self.common.timers.set_if_unset(Timer::Rto, at);
         self.common.timers.stop(Timer::Persist);
+        self.open.arm_probe(self.common, self.now);
         Some(self.emit_piece(Piece { start, len, fin }, options, size, why))
     }
 
@@ -269,6 +245,7 @@ impl Output<'_> {
 
     fn send_new(&mut self, len: u32) {
         self.tell_sent(len);
+        self.open.recovery.handle_new(len);
         self.open.sender.handle_sent(self.now, len);
     }
 
@@ -299,9 +276,11 @@ impl Output<'_> {
         round_down(merged as u32, size)
     }
 
-    fn pipe_and_cwnd(&self) -> (u64, u64) {
-        let open = &*self.open;
-        (u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss)), open.congestion.cwnd())
+    /// Bytes on their way, and how many more the congestion window or a recovery allows.
+    fn pipe_and_room(&self) -> (u32, u64) {
+        let Open { recovery, sender, congestion, .. } = &*self.open;
+        let pipe = recovery.pipe(&sender.board, sender.smss);
+        (pipe, recovery.room(&sender.board, sender.smss, congestion.cwnd()))
     }
 
     /// Bytes that pacing lets pass now; otherwise its timer is set.

@@ -255,6 +255,8 @@ impl Receiver {
 
     fn block(&self, range: &Range<u64>) -> SackBlock {
         let seq = |position: u64| self.rcv_nxt + (position.wrapping_sub(self.received)) as u32;
-        SackBlock { start: seq(range.start), end: seq(range.end) }
+        // The FIN takes a number too: what is not reported would be sent again.
+        let end = seq(range.end);
+        SackBlock { start: seq(range.start), end: end + u32::from(self.early_fin == Some(end)) }
     }
 }

@@ -1,11 +1,11 @@
-//! The scoreboard: what was sent, when, and what became of it (RFC 2018, RFC 6675).
+//! The scoreboard: what was sent, when, and what became of it (RFC 2018, RFC 6675, RFC 8985 section 5).
 
 use std::collections::VecDeque;
 
 use super::rate::{RateSampler, Stamp};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::SackBlock;
+use crate::wire::tcp::{SackBlock, SackBlocks};
 
 /// What lies between SND.UNA and SND.NXT, in runs that were sent at one time and share one fate.
 ///
@@ -25,12 +25,10 @@ pub(crate) struct Scoreboard {
     flying: u32,
     sacked: u32,
     lost: u32,
+    /// Of those that fly, the ones that were sent more than once.
+    repeats: u32,
     /// No run below this is lost: where the search for the next begins.
     lost_from: SeqNum,
-    /// No run at or above this is sacked.
-    sacked_to: SeqNum,
-    /// Below this everything that RFC 6675 calls lost is marked.
-    marked_to: SeqNum,
     /// How fast what was sent arrives.
     pub(crate) rate: RateSampler,
 }
@@ -61,16 +59,87 @@ pub(crate) struct Acked {
     pub(crate) newly: u32,
     /// Of these, those that are acknowledged cumulatively and were not sacked before.
     pub(crate) cumulative: u32,
-    /// When the latest of these that was sent only once was sent.
-    pub(crate) sample: Option<Instant>,
+    /// The latest sent of those that were sent only once, and of the others.
+    pub(crate) latest: Option<Sent>,
+    pub(crate) latest_resent: Option<Sent>,
+    /// The end of the highest of them.
+    pub(crate) highest: Option<SeqNum>,
+    /// The start of the lowest that was sent only once.
+    pub(crate) lowest_original: Option<SeqNum>,
     /// Some of it had been sent more than once.
     pub(crate) resent: bool,
 }
 
-/// More runs than this are never kept.
+/// When something was sent, and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) at: Instant,
+    pub(crate) end: SeqNum,
+}
+
+/// What was marked lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Lost {
+    /// Sequence numbers.
+    pub(crate) newly: u32,
+    /// Of these, those that had been sent again: they were lost again.
+    pub(crate) again: u32,
+    /// When to look again: what was left alone may be lost then.
+    pub(crate) retry: Option<Instant>,
+}
+
+/// More runs than this are not kept for what the peer reports and what is new.
 const MAX_RUNS: usize = 16_384;
+/// Runs that there may be beyond that for what is sent again.
+const SPARE_RUNS: usize = 16_384;
 /// Runs for which an idle scoreboard keeps memory.
 const IDLE_RUNS: usize = 8;
+
+impl Sent {
+    /// RACK_sent_after (RFC 8985 section 6.2 step 2): at one time the higher number counts as sent later.
+    pub(crate) fn is_after(self, other: Self) -> bool {
+        self.at > other.at || (self.at == other.at && self.end.after(other.end))
+    }
+}
+
+impl Lost {
+    /// `run` of `len` sequence numbers is lost, if it was on its way.
+    fn mark(&mut self, run: &mut Run, len: u32) {
+        if run.fate == Fate::Flying {
+            run.fate = Fate::Lost;
+            self.newly += len;
+            self.again += if run.resent { len } else { 0 };
+        }
+    }
+}
+
+impl Acked {
+    /// `run`, which begins at `start`, is newly acknowledged up to `end`.
+    fn add(&mut self, run: &Run, start: SeqNum, end: SeqNum) {
+        self.newly += end - start;
+        self.resent |= run.resent;
+        let sent = Sent { at: run.sent_at, end };
+        let latest = if run.resent { &mut self.latest_resent } else { &mut self.latest };
+        if latest.is_none_or(|latest| sent.is_after(latest)) {
+            *latest = Some(sent);
+        }
+        self.highest = Some(self.highest.map_or(end, |highest| highest.max(end)));
+        if !run.resent {
+            self.lowest_original = Some(self.lowest_original.map_or(start, |lowest| lowest.min(start)));
+        }
+    }
+}
+
+/// What a segment that acknowledges up to `ack` reports as received twice (RFC 2883 section 4): a first block below the
+/// acknowledgment number, or within the second.
+pub(crate) fn duplicate_report(ack: SeqNum, blocks: &SackBlocks) -> Option<SackBlock> {
+    let blocks = blocks.as_slice();
+    let first = *blocks.first()?;
+    let within =
+        |outer: &SackBlock| outer.start.at_or_before(first.start) && first.end.at_or_before(outer.end);
+    let duplicate = first.start.before(ack) || blocks.get(1).is_some_and(within);
+    (duplicate && first.start.before(first.end)).then_some(first)
+}
 
 impl Scoreboard {
     /// Nothing was sent; `una` comes next.
@@ -82,9 +151,8 @@ impl Scoreboard {
             flying: 0,
             sacked: 0,
             lost: 0,
+            repeats: 0,
             lost_from: una,
-            sacked_to: una,
-            marked_to: una,
             rate: RateSampler::new(),
         }
     }
@@ -107,6 +175,17 @@ impl Scoreboard {
     /// Sequence numbers that count as lost and were not sent again.
     pub(crate) fn lost(&self) -> u32 {
         self.lost
+    }
+
+    /// Sequence numbers that are on their way for at least the second time.
+    pub(crate) fn repeats(&self) -> u32 {
+        self.repeats
+    }
+
+    /// The last that was sent and is not sacked: where its run begins and ends.
+    pub(crate) fn last_flying(&self) -> Option<(SeqNum, SeqNum)> {
+        let index = self.runs.iter().rposition(|run| run.fate == Fate::Flying)?;
+        Some((self.start_of(index), self.runs[index].end))
     }
 
     /// Whether the first run is sacked: a peer that says so and does not acknowledge it has forgotten what it said.
@@ -140,15 +219,23 @@ impl Scoreboard {
         self.runs.push_back(Run { end: self.nxt, fate: Fate::Flying, resent: false, sent_at: now, stamp });
     }
 
-    /// `len` sequence numbers from `start`, which were lost, were sent again.
+    /// `len` sequence numbers from `start` were sent again.
     pub(crate) fn handle_resent(&mut self, now: Instant, start: SeqNum, len: u32) {
         let stamp = self.rate.handle_sent(now, self.flying, len);
-        self.change(start, start + len, |run| {
-            if run.fate == Fate::Sacked {
-                return;
+        let mut resend = |run: &mut Run, _| {
+            if run.fate != Fate::Sacked {
+                *run = Run { fate: Fate::Flying, resent: true, sent_at: now, stamp, ..*run };
             }
-            *run = Run { fate: Fate::Flying, resent: true, sent_at: now, stamp, ..*run };
-        });
+        };
+        if !self.change_runs(start, start + len, MAX_RUNS + SPARE_RUNS, &mut resend) {
+            // Without room for the cuts all of the run counts as sent again, so that nothing is sent for ever.
+            let index = self.index_of(start);
+            if let Some(mut run) = self.runs.get(index).copied() {
+                let run_start = self.start_of(index);
+                resend(&mut run, run_start);
+                self.replace(index, run_start, run);
+            }
+        }
     }
 
     /// Everything before `ack`, which lies between SND.UNA and SND.NXT, has arrived.
@@ -159,15 +246,12 @@ impl Scoreboard {
             }
             let end = run.end.min(ack);
             let len = end - self.una;
-            self.account(run.fate, len, false);
+            self.account(&run, len, false);
             acked.resent |= run.resent;
             if run.fate != Fate::Sacked {
-                acked.newly += len;
                 acked.cumulative += len;
+                acked.add(&run, self.una, end);
                 self.rate.handle_delivered(len, run.sent_at, end, run.stamp);
-                if !run.resent {
-                    acked.sample = acked.sample.max(Some(run.sent_at));
-                }
             }
             self.una = end;
             if end == run.end {
@@ -177,8 +261,6 @@ impl Scoreboard {
         self.una = self.una.max(ack);
         self.nxt = self.nxt.max(ack);
         self.lost_from = self.lost_from.max(self.una);
-        self.sacked_to = self.sacked_to.max(self.una);
-        self.marked_to = self.marked_to.max(self.una);
     }
 
     /// The peer holds `block`. What lies outside of what was sent is ignored.
@@ -188,68 +270,82 @@ impl Scoreboard {
         if !start.before(end) || end.after(self.nxt) || block.start.before(self.una) {
             return;
         }
-        let (mut newly, mut resent, mut sample) = (0, false, None);
-        let applied = self.change_runs(start, end, |run, len| {
-            if run.fate == Fate::Sacked {
-                return;
+        self.change_runs(start, end, MAX_RUNS, |run, run_start| {
+            if run.fate != Fate::Sacked {
+                acked.add(run, run_start, run.end);
+                run.fate = Fate::Sacked;
             }
-            newly += len;
-            resent |= run.resent;
-            if !run.resent {
-                sample = sample.max(Some(run.sent_at));
-            }
-            run.fate = Fate::Sacked;
         });
-        if applied {
-            self.sacked_to = self.sacked_to.max(end);
-        }
-        acked.newly += newly;
-        acked.resent |= resent;
-        acked.sample = acked.sample.max(sample);
     }
 
-    /// Marks as lost what RFC 6675 section 4 (IsLost) calls lost: what has more than two segments, or three separate
-    /// runs, sacked above it. What was sent again since is left alone. Answers whether anything is newly lost.
-    pub(crate) fn mark_lost_by_sack(&mut self, smss: u32, dup_thresh: u32) -> bool {
-        let Some(edge) = self.sack_edge(smss, dup_thresh) else { return false };
-        let before = self.lost;
-        self.change(self.una.max(self.marked_to), edge, |run| {
-            if run.fate == Fate::Flying && !run.resent {
-                run.fate = Fate::Lost;
+    /// Marks as lost what was sent before `newest`, which was delivered, and at least `patience` ago
+    /// (RFC 8985 section 6.2 step 5).
+    pub(crate) fn mark_lost_before(&mut self, newest: Sent, now: Instant, patience: Duration) -> Lost {
+        let mut lost = Lost::default();
+        self.change_while(|run, len| {
+            if !newest.is_after(Sent { at: run.sent_at, end: run.end }) {
+                // What lies above an original was sent after it, at least for its first time.
+                return run.resent;
             }
+            let deadline = run.sent_at + patience;
+            if run.fate == Fate::Flying && deadline > now {
+                lost.retry = lost.retry.max(Some(deadline));
+            } else {
+                lost.mark(run, len);
+            }
+            true
         });
-        self.marked_to = self.marked_to.max(edge);
-        self.lost > before
+        lost
+    }
+
+    /// Marks as lost the first run, and what was sent at least `patience` ago (RFC 8985 section 6.3).
+    pub(crate) fn mark_lost_since(&mut self, now: Instant, patience: Duration) -> Lost {
+        let (mut lost, mut first) = (Lost::default(), true);
+        self.change_while(|run, len| {
+            if core::mem::take(&mut first) || run.sent_at + patience <= now {
+                lost.mark(run, len);
+            }
+            true
+        });
+        lost
     }
 
     /// Marks the first `len` sequence numbers as lost, unless they were sent again already or have arrived.
     pub(crate) fn mark_head_lost(&mut self, len: u32) {
         let end = (self.una + len).min(self.nxt);
-        self.change(self.una, end, |run| {
+        self.change_runs(self.una, end, MAX_RUNS + SPARE_RUNS, |run, _| {
             if run.fate == Fate::Flying && !run.resent {
                 run.fate = Fate::Lost;
             }
         });
     }
 
-    /// Everything that is not sacked is lost: the timer fired.
+    /// Everything that is not sacked is lost.
     pub(crate) fn mark_all_lost(&mut self) {
-        self.change(self.una, self.nxt, |run| {
-            if run.fate == Fate::Flying {
-                run.fate = Fate::Lost;
-            }
+        self.change_while(|run, len| {
+            Lost::default().mark(run, len);
+            true
         });
-        self.lost_from = self.una;
+    }
+
+    /// Nothing is lost after all: it is on its way.
+    pub(crate) fn unmark_lost(&mut self) {
+        self.change_while(|run, _| {
+            if run.fate == Fate::Lost {
+                run.fate = Fate::Flying;
+            }
+            true
+        });
     }
 
     /// Forgets all selective acknowledgments.
     pub(crate) fn forget_sacked(&mut self) {
-        self.change(self.una, self.nxt, |run| {
+        self.change_while(|run, _| {
             if run.fate == Fate::Sacked {
                 run.fate = Fate::Flying;
             }
+            true
         });
-        (self.sacked_to, self.marked_to) = (self.una, self.una);
     }
 
     /// Takes back everything that was sent, as if nothing had been.
@@ -283,37 +379,19 @@ impl Scoreboard {
         Some((start, end - start))
     }
 
-    /// The lowest sequence number below which everything unsacked is lost by RFC 6675.
-    fn sack_edge(&self, smss: u32, dup_thresh: u32) -> Option<SeqNum> {
-        if self.sacked == 0 {
-            return None;
-        }
-        let (mut bytes, mut pieces, mut above) = (0, 0, None);
-        for index in (0..=self.index_of(self.sacked_to - 1).min(self.runs.len() - 1)).rev() {
-            let run = self.runs[index];
-            if run.fate == Fate::Sacked {
-                bytes += run.end - self.start_of(index);
-                pieces += u32::from(above != Some(Fate::Sacked));
-                if bytes > (dup_thresh - 1) * smss || pieces >= dup_thresh {
-                    return Some(self.start_of(index));
-                }
-            }
-            above = Some(run.fate);
-        }
-        None
-    }
-
-    /// Applies `f` to all of `[start, end)`, cut out exactly.
-    fn change(&mut self, start: SeqNum, end: SeqNum, mut f: impl FnMut(&mut Run)) {
-        self.change_runs(start, end, |run, _| f(run));
-    }
-
-    /// As `change`, with each run's length; false if there is no room for the cuts.
-    fn change_runs(&mut self, start: SeqNum, end: SeqNum, mut f: impl FnMut(&mut Run, u32)) -> bool {
+    /// Applies `f` to all of `[start, end)`, cut out exactly; false if that would make more than `most` runs.
+    /// `f` is also told where the run begins.
+    fn change_runs(
+        &mut self,
+        start: SeqNum,
+        end: SeqNum,
+        most: usize,
+        mut f: impl FnMut(&mut Run, SeqNum),
+    ) -> bool {
         if !start.before(end) {
             return true;
         }
-        if self.runs.len() + 2 > MAX_RUNS {
+        if self.runs.len() + 2 > most {
             return false;
         }
         self.cut(start);
@@ -322,23 +400,45 @@ impl Scoreboard {
         let mut index = first;
         let mut run_start = start;
         while let Some(run) = self.runs.get(index).copied().filter(|_| run_start.before(end)) {
-            let len = run.end - run_start;
             let mut changed = run;
-            f(&mut changed, len);
-            if changed != run {
-                self.runs[index] = changed;
-                self.account(run.fate, len, false);
-                self.account(changed.fate, len, true);
-                self.count(&run, changed.fate, len);
-                if changed.fate == Fate::Lost {
-                    self.lost_from = self.lost_from.min(run_start);
-                }
-            }
+            f(&mut changed, run_start);
+            self.replace(index, run_start, changed);
             run_start = run.end;
             index += 1;
         }
         self.merge(first.saturating_sub(1), index);
         true
+    }
+
+    /// Applies `f` to the runs as they are, with their lengths, from the first until it answers false.
+    fn change_while(&mut self, mut f: impl FnMut(&mut Run, u32) -> bool) {
+        let mut start = self.una;
+        for index in 0..self.runs.len() {
+            let run = self.runs[index];
+            let mut changed = run;
+            let go_on = f(&mut changed, run.end - start);
+            self.replace(index, start, changed);
+            if !go_on {
+                return;
+            }
+            start = run.end;
+        }
+    }
+
+    /// Puts `changed` in the place of a run that begins at `start`.
+    fn replace(&mut self, index: usize, start: SeqNum, changed: Run) {
+        let run = self.runs[index];
+        if run == changed {
+            return;
+        }
+        let len = run.end - start;
+        self.runs[index] = changed;
+        self.account(&run, len, false);
+        self.account(&changed, len, true);
+        self.count(&run, changed.fate, len);
+        if changed.fate == Fate::Lost {
+            self.lost_from = self.lost_from.min(start);
+        }
     }
 
     /// Puts a border at `seq`, if it lies inside a run.
@@ -378,13 +478,18 @@ impl Scoreboard {
         }
     }
 
-    fn account(&mut self, fate: Fate, len: u32, add: bool) {
-        let sum = match fate {
-            Fate::Flying => &mut self.flying,
-            Fate::Sacked => &mut self.sacked,
-            Fate::Lost => &mut self.lost,
-        };
-        *sum = if add { *sum + len } else { *sum - len };
+    fn account(&mut self, run: &Run, len: u32, add: bool) {
+        let add_to = |sum: &mut u32| *sum = if add { *sum + len } else { *sum - len };
+        match run.fate {
+            Fate::Flying => {
+                add_to(&mut self.flying);
+                if run.resent {
+                    add_to(&mut self.repeats);
+                }
+            }
+            Fate::Sacked => add_to(&mut self.sacked),
+            Fate::Lost => add_to(&mut self.lost),
+        }
     }
 
     /// Index of the run that holds `seq`.

@@ -6,5 +6,6 @@ mod opening;
 mod properties;
 mod receiving;
 mod recovering;
+mod repairing;
 mod sending;
 mod waiting;

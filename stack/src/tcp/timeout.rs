@@ -3,6 +3,7 @@
 use super::congestion::Timeout;
 use super::connection::Connection;
 use super::error::Error;
+use super::recovery::{News, ProbeTimer};
 use super::state::{Block, Synchronised};
 use super::timer::Timer;
 use crate::time::Instant;
@@ -16,6 +17,8 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.common.timers.expire(now) {
             match timer {
+                Timer::Reordering => self.handle_reordering(now),
+                Timer::Probe => self.handle_probe(now),
                 Timer::Rto => self.handle_rto(now),
                 Timer::Persist => self.handle_persist(now),
                 Timer::DelayedAck => {
@@ -64,15 +67,46 @@ impl Connection {
                 open.sender.retries += 1;
                 // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its way.
                 let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
-                open.recovery.handle_timeout(open.sender.snd_nxt, &mut open.sender.board);
+                let (una, nxt) = (open.sender.snd_una, open.sender.snd_nxt);
+                let lost = open.recovery.handle_timeout(now, una, nxt, &mut open.sender.board);
+                self.common.counters.lost_retransmits += lost.again.div_ceil(open.sender.smss);
                 open.tell_losses(now);
                 open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
                 open.rtt.handle_timeout();
                 self.common.counters.timeouts += 1;
                 self.common.timers.set(Timer::Rto, now + open.rtt.rto());
+                self.common.timers.stop(Timer::Reordering);
                 self.common.dirty = true;
             }
             Block::TimeWait(_) | Block::Closed => {}
+        }
+    }
+
+    /// RFC 8985 section 6.2 step 5: what was left alone for the reordering window.
+    fn handle_reordering(&mut self, now: Instant) {
+        let Block::Open(open) = &mut self.block else { return };
+        let (una, nxt, path) = (open.sender.snd_una, open.sender.snd_nxt, open.path());
+        let flight = u64::from(open.sender.flight());
+        let change = open.recovery.handle_reordering_timeout(now, una, nxt, &path, &mut open.sender.board);
+        let news = News { smss: path.smss, ..News::default() };
+        open.take_change(&mut self.common, now, &change, &news, flight);
+        self.common.dirty = true;
+    }
+
+    /// RFC 8985 section 7.3: the probe timer.
+    fn handle_probe(&mut self, now: Instant) {
+        let Block::Open(open) = &mut self.block else { return };
+        if open.sender.flight() == 0 || open.sender.probing {
+            return;
+        }
+        match open.recovery.handle_probe_timeout(now, open.sender.snd_una) {
+            ProbeTimer::Later(due) => self.common.timers.set(Timer::Probe, due),
+            ProbeTimer::Probe => {
+                // Whether something is sent or not: the retransmission timer has its full time again.
+                self.common.timers.set(Timer::Rto, now + open.rtt.rto());
+                self.common.dirty = true;
+            }
+            ProbeTimer::Idle => {}
         }
     }
 

@@ -5,6 +5,10 @@ use crate::time::Instant;
 /// What a deadline is for, in the order in which those due at one time are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
+    /// What RACK has left alone may be lost now (RFC 8985 section 6.2).
+    Reordering,
+    /// A tail-loss probe (RFC 8985 section 7); before the retransmission timer, which it puts off.
+    Probe,
     /// Retransmission (RFC 6298), of a SYN too.
     Rto,
     /// The peer's window is closed, or too small for what waits.
@@ -30,6 +34,8 @@ pub(crate) enum Timer {
 const COUNT: usize = Timer::Idle as usize + 1;
 
 const ALL: [Timer; COUNT] = [
+    Timer::Reordering,
+    Timer::Probe,
     Timer::Rto,
     Timer::Persist,
     Timer::DelayedAck,
@@ -55,6 +61,11 @@ impl Timers {
     /// Whether one is set.
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0[timer as usize] < Instant::MAX
+    }
+
+    /// When one is due.
+    pub(crate) fn at(&self, timer: Timer) -> Option<Instant> {
+        Some(self.0[timer as usize]).filter(|&at| at < Instant::MAX)
     }
 
     /// The earliest deadline.

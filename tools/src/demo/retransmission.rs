@@ -38,6 +38,7 @@ enum Notice {
     Sack,
     DuplicateAcks,
     Timer,
+    Probe,
     /// It was a repeat of what had arrived, or was still to arrive.
     NotNeeded,
     /// Nothing was sent again.
@@ -50,6 +51,7 @@ impl Notice {
             Self::Sack => "SACK",
             Self::DuplicateAcks => "duplicate ACKs",
             Self::Timer => "timer",
+            Self::Probe => "probe",
             Self::NotNeeded => "nobody",
             Self::Never => "never",
         }
@@ -145,6 +147,7 @@ fn notice(frames: &[Frame], lost: usize, resent: usize, stream: &Stream) -> (Not
     };
     match reason {
         Some(Reason::Rto | Reason::SynRetransmit) => (Notice::Timer, silence()),
+        Some(Reason::TailLossProbe) => (Notice::Probe, silence()),
         Some(Reason::RtoRecovery) => (Notice::Timer, "it had fired for one before it".to_owned()),
         Some(reason @ (Reason::FastRetransmit | Reason::RecoveryRetransmit)) => {
             let seq = sequence(before).map_or(SeqNum::new(0), |(start, _)| start);
@@ -256,7 +259,7 @@ fn timeouts(frames: &[Frame]) -> usize {
 fn repair_check(losses: &[Loss]) -> Check {
     let repaired = losses.iter().filter(|loss| loss.resent.is_some()).count();
     let by = |notice| losses.iter().filter(|loss| loss.noticed == notice).count();
-    let kinds = [Notice::Sack, Notice::DuplicateAcks, Notice::Timer];
+    let kinds = [Notice::Sack, Notice::DuplicateAcks, Notice::Timer, Notice::Probe];
     let how: Vec<_> = kinds
         .into_iter()
         .filter(|kind| by(*kind) > 0)

@@ -25,7 +25,9 @@ fn what_is_sent_flies_until_it_is_acknowledged() {
     let mut board = ten();
     let mut acked = Acked::default();
     board.handle_ack(UNA + 2500, &mut acked);
-    assert_eq!(acked, Acked { newly: 2500, cumulative: 2500, sample: Some(at(2.ms())), resent: false });
+    assert_eq!((acked.newly, acked.cumulative, acked.resent), (2500, 2500, false));
+    assert_eq!(acked.latest, Some(Sent { at: at(2.ms()), end: UNA + 2500 }));
+    assert_eq!((acked.lowest_original, acked.highest), (Some(UNA), Some(UNA + 2500)));
     assert_eq!(sums(&board), (7500, 0, 0));
     assert_eq!(board.head_sent_at(), Some(at(2.ms())));
 }
@@ -36,30 +38,101 @@ fn sacked_bytes_count_once() {
     let mut acked = Acked::default();
     board.handle_sack(block(2000, 4000), &mut acked);
     board.handle_sack(block(3000, 4500), &mut acked);
-    assert_eq!((acked.newly, acked.sample), (2500, Some(at(4.ms()))));
+    assert_eq!((acked.newly, acked.latest.unwrap().at), (2500, at(4.ms())));
     let mut more = Acked::default();
     board.handle_ack(UNA + 4000, &mut more);
-    assert_eq!((more.newly, more.sample), (2000, Some(at(1.ms()))), "what was sacked is old news");
+    assert_eq!((more.newly, more.latest.unwrap().at), (2000, at(1.ms())), "what was sacked is old news");
     assert_eq!(sums(&board), (5500, 500, 0));
 }
 
+/// What a delivery of the `index`th of ten segments tells.
+fn newest(index: u32) -> Sent {
+    Sent { at: at(u64::from(index).ms()), end: UNA + 1000 * (index + 1) }
+}
+
 #[test]
-fn a_hole_with_three_segments_above_it_is_lost() {
+fn what_was_sent_before_the_newest_and_long_ago_is_lost() {
     let mut board = ten();
-    let mut acked = Acked::default();
-    board.handle_sack(block(1000, 3000), &mut acked);
-    assert!(!board.mark_lost_by_sack(1000, 3), "two segments are not enough");
-    board.handle_sack(block(4000, 4001), &mut acked);
-    assert!(board.mark_lost_by_sack(1000, 3), "more than two are");
+    board.handle_sack(block(5000, 6000), &mut Acked::default());
+    // At 103 ms, with 100 ms of patience: segments 0 to 3 are lost, 4 may be a millisecond later.
+    let lost = board.mark_lost_before(newest(5), at(103.ms()), 100.ms());
+    assert_eq!(lost, Lost { newly: 4000, again: 0, retry: Some(at(104.ms())) });
+    assert_eq!((sums(&board), board.next_lost()), ((5000, 1000, 4000), Some((UNA, 4000))));
+    let lost = board.mark_lost_before(newest(5), at(104.ms()), 100.ms());
+    assert_eq!(lost, Lost { newly: 1000, again: 0, retry: None });
+    assert_eq!(sums(&board), (4000, 1000, 5000));
+}
+
+#[test]
+fn what_was_sent_again_is_lost_again_when_it_is_overtaken() {
+    let mut board = ten();
+    board.handle_sack(block(5000, 6000), &mut Acked::default());
+    board.mark_lost_before(newest(5), at(200.ms()), 100.ms());
+    board.handle_resent(at(200.ms()), UNA, 5000);
+    assert_eq!(board.repeats(), 5000);
+    assert_eq!(board.mark_lost_before(newest(5), at(300.ms()), 100.ms()), Lost::default());
+    board.handle_sent(at(201.ms()), 1000);
+    let newest = Sent { at: at(201.ms()), end: UNA + 11_000 };
+    board.handle_sack(block(10_000, 11_000), &mut Acked::default());
+    let lost = board.mark_lost_before(newest, at(301.ms()), 100.ms());
+    assert_eq!((lost.newly, lost.again), (9000, 5000), "the repeats, and what was never reported");
+    assert_eq!(board.repeats(), 0);
+    board.unmark_lost();
+    assert_eq!(sums(&board), (9000, 2000, 0));
+}
+
+#[test]
+fn at_one_time_the_higher_number_counts_as_later() {
+    let mut board = Scoreboard::new(UNA);
+    board.handle_sent(at(0.ms()), 3000);
+    board.handle_sack(block(1000, 2000), &mut Acked::default());
+    let newest = Sent { at: at(0.ms()), end: UNA + 2000 };
+    board.mark_lost_before(newest, at(100.ms()), 10.ms());
     assert_eq!(board.next_lost(), Some((UNA, 1000)));
-    assert_eq!(sums(&board), (10_000 - 1000 - 2001, 2001, 1000));
-    // Three separate pieces are enough, however small.
-    let mut board = ten();
-    for piece in [block(1000, 1001), block(3000, 3001), block(5000, 5001)] {
-        board.handle_sack(piece, &mut acked);
-    }
-    assert!(board.mark_lost_by_sack(1000, 3));
     assert_eq!(board.lost(), 1000);
+}
+
+#[test]
+fn a_timeout_spares_what_was_sent_lately() {
+    let mut board = ten();
+    let lost = board.mark_lost_since(at(105.ms()), 100.ms());
+    assert_eq!((lost.newly, board.flying()), (6000, 4000));
+    // But never the first.
+    assert_eq!(ten().mark_lost_since(at(1.ms()), 100.ms()).newly, 1000);
+}
+
+#[test]
+fn a_first_block_below_the_acknowledgment_or_within_the_second_is_a_duplicate() {
+    // RFC 2883 section 4.
+    let blocks = |list: &[(u32, u32)]| {
+        let mut blocks = SackBlocks::EMPTY;
+        for &(from, to) in list {
+            blocks.push(block(from, to));
+        }
+        blocks
+    };
+    let ack = UNA + 1000;
+    assert_eq!(duplicate_report(ack, &blocks(&[(0, 500)])), Some(block(0, 500)));
+    assert_eq!(duplicate_report(ack, &blocks(&[(3000, 3500), (2000, 4000)])), Some(block(3000, 3500)));
+    assert_eq!(duplicate_report(ack, &blocks(&[(3000, 3500), (4000, 5000)])), None);
+    assert_eq!(duplicate_report(ack, &blocks(&[(2000, 3000), (0, 500)])), None, "only the first");
+    assert_eq!(duplicate_report(ack, &blocks(&[(500, 500)])), None);
+    assert_eq!(duplicate_report(ack, &SackBlocks::EMPTY), None);
+}
+
+#[test]
+fn in_order_the_work_does_not_grow_with_the_window() {
+    let mut board = Scoreboard::new(UNA);
+    (0..10_000u32).for_each(|i| board.handle_sent(at(u64::from(i).ms()), 1000));
+    let mut seen = 0;
+    let mut acked = Acked::default();
+    board.handle_ack(UNA + 1000, &mut acked);
+    let newest = acked.latest.unwrap();
+    board.change_while(|run, _| {
+        seen += 1;
+        newest.is_after(Sent { at: run.sent_at, end: run.end }) || run.resent
+    });
+    assert_eq!(seen, 1, "the walk ends at the first that was sent later");
 }
 
 #[test]
@@ -71,14 +144,13 @@ fn what_was_sent_again_flies_again_and_gives_no_sample() {
     assert_eq!((sums(&board), board.next_lost()), ((1000, 0, 9000), Some((UNA + 1000, 9000))));
     let mut acked = Acked::default();
     board.handle_ack(UNA + 1000, &mut acked);
-    assert_eq!(acked, Acked { newly: 1000, cumulative: 1000, sample: None, resent: true });
-    // SACK does not call it lost a second time; another timeout does.
+    assert_eq!((acked.newly, acked.cumulative, acked.latest, acked.resent), (1000, 1000, None, true));
+    assert_eq!(acked.latest_resent, Some(Sent { at: at(1.secs()), end: UNA + 1000 }));
+    assert_eq!(acked.lowest_original, None);
     board.handle_resent(at(1.secs()), UNA + 1000, 1000);
-    board.handle_sack(block(5000, 9000), &mut acked);
-    board.mark_lost_by_sack(1000, 3);
-    assert_eq!(board.next_lost(), Some((UNA + 2000, 3000)));
+    assert_eq!(board.next_lost(), Some((UNA + 2000, 8000)));
     board.mark_all_lost();
-    assert_eq!(board.next_lost(), Some((UNA + 1000, 4000)));
+    assert_eq!(board.next_lost(), Some((UNA + 1000, 9000)));
 }
 
 #[test]
@@ -94,14 +166,32 @@ fn runs_are_bounded() {
     assert_eq!((board.runs.len(), sums(&board)), (0, (0, 0, 0)));
 }
 
+#[test]
+fn a_full_board_does_not_send_for_ever() {
+    let mut board = Scoreboard::new(UNA);
+    board.handle_sent(at(0.ms()), 1 << 20);
+    board.mark_all_lost();
+    let mut sent = 0;
+    while let Some((start, _)) = board.next_lost() {
+        // Every second byte, so that each leaves a run behind.
+        board.handle_resent(at(sent.ms()), start + 1, 1);
+        board.handle_resent(at(sent.ms()), start, 1);
+        sent += 1;
+        assert!(sent < 1 << 20);
+    }
+    assert!(board.runs.len() <= MAX_RUNS + SPARE_RUNS);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Send(u32),
     Ack(u32),
     Sack(u32, u32),
-    MarkSack,
+    MarkBefore(u64),
+    MarkSince(u64),
     MarkHead(u32),
     MarkAll,
+    Unmark,
     Resend(u32),
     Forget,
 }
@@ -111,12 +201,22 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1u32..40).prop_map(Step::Send),
         3 => (0u32..30).prop_map(Step::Ack),
         6 => (0u32..200, 1u32..40).prop_map(|(from, len)| Step::Sack(from, len)),
-        2 => Just(Step::MarkSack),
+        4 => (0u64..10).prop_map(Step::MarkBefore),
+        1 => (0u64..20).prop_map(Step::MarkSince),
         1 => (1u32..20).prop_map(Step::MarkHead),
         1 => Just(Step::MarkAll),
+        1 => Just(Step::Unmark),
         4 => (1u32..30).prop_map(Step::Resend),
         1 => Just(Step::Forget),
     ]
+}
+
+/// One byte of the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Byte {
+    fate: Fate,
+    resent: bool,
+    sent_at: Instant,
 }
 
 proptest! {
@@ -125,94 +225,115 @@ proptest! {
     fn keeps_the_fate_of_each_byte(steps in prop::collection::vec(step(), 1..120)) {
         let mut board = Scoreboard::new(UNA);
         let mut una = UNA;
-        // Fate and whether sent again, from SND.UNA.
-        let mut model: Vec<(Fate, bool)> = Vec::new();
+        // From SND.UNA.
+        let mut model: Vec<Byte> = Vec::new();
+        let mut newest: Option<Sent> = None;
         for (tick, step) in steps.into_iter().enumerate() {
             let now = at((tick as u64 / 2).ms());
             let mut acked = Acked::default();
             match step {
                 Step::Send(len) => {
                     board.handle_sent(now, len);
-                    model.extend((0..len).map(|_| (Fate::Flying, false)));
+                    model.extend((0..len).map(|_| Byte { fate: Fate::Flying, resent: false, sent_at: now }));
                 }
                 Step::Ack(len) => {
                     let len = len.min(model.len() as u32);
                     board.handle_ack(una + len, &mut acked);
                     let gone: Vec<_> = model.drain(..len as usize).collect();
                     una += len;
-                    let newly = gone.iter().filter(|(fate, _)| *fate != Fate::Sacked).count();
+                    let newly = gone.iter().filter(|byte| byte.fate != Fate::Sacked).count();
                     prop_assert_eq!(acked.newly as usize, newly);
                 }
                 Step::Sack(from, len) => {
                     board.handle_sack(SackBlock { start: una + from, end: una + from + len }, &mut acked);
                     if (from + len) as usize <= model.len() {
                         for byte in &mut model[from as usize..(from + len) as usize] {
-                            byte.0 = Fate::Sacked;
+                            byte.fate = Fate::Sacked;
                         }
                     }
                 }
-                Step::MarkSack => {
-                    board.mark_lost_by_sack(10, 3);
-                    // Never a byte with too little above it, always one with enough.
-                    for i in 0..model.len() {
-                        let above = &model[i + 1..];
-                        let bytes = above.iter().filter(|(fate, _)| *fate == Fate::Sacked).count();
-                        let pieces = above
-                            .iter()
-                            .scan(false, |was, (fate, _)| {
-                                let is = *fate == Fate::Sacked;
-                                let begins = is && !*was;
-                                *was = is;
-                                Some(begins)
-                            })
-                            .filter(|begins| *begins)
-                            .count();
-                        if model[i] == (Fate::Flying, false) && (bytes > 20 || pieces >= 3) {
-                            model[i].0 = Fate::Lost;
+                Step::MarkBefore(patience) => {
+                    let Some(newest) = newest else { continue };
+                    let (mut newly, mut again) = (0, 0);
+                    let lost = board.mark_lost_before(newest, now, patience.ms());
+                    for (index, byte) in model.iter_mut().enumerate() {
+                        let sent = Sent { at: byte.sent_at, end: una + index as u32 + 1 };
+                        let due = byte.sent_at + patience.ms() <= now;
+                        if byte.fate == Fate::Flying && newest.is_after(sent) && due {
+                            byte.fate = Fate::Lost;
+                            newly += 1;
+                            again += u32::from(byte.resent);
+                        }
+                    }
+                    prop_assert_eq!((lost.newly, lost.again), (newly, again));
+                }
+                Step::MarkSince(patience) => {
+                    // The first run is lost whatever its time: only the rest is compared, byte by byte.
+                    let first = board.runs.front().map_or(una, |run| run.end);
+                    board.mark_lost_since(now, patience.ms());
+                    for (index, byte) in model.iter_mut().enumerate() {
+                        let due = byte.sent_at + patience.ms() <= now;
+                        if byte.fate == Fate::Flying && (due || (una + index as u32).before(first)) {
+                            byte.fate = Fate::Lost;
                         }
                     }
                 }
                 Step::MarkHead(len) => {
                     board.mark_head_lost(len);
-                    for byte in model.iter_mut().take(len as usize).filter(|b| **b == (Fate::Flying, false)) {
-                        byte.0 = Fate::Lost;
+                    for byte in model.iter_mut().take(len as usize) {
+                        if byte.fate == Fate::Flying && !byte.resent {
+                            byte.fate = Fate::Lost;
+                        }
                     }
                 }
                 Step::MarkAll => {
                     board.mark_all_lost();
-                    model.iter_mut().filter(|b| b.0 == Fate::Flying).for_each(|b| b.0 = Fate::Lost);
+                    model.iter_mut().filter(|b| b.fate == Fate::Flying).for_each(|b| b.fate = Fate::Lost);
+                }
+                Step::Unmark => {
+                    board.unmark_lost();
+                    model.iter_mut().filter(|b| b.fate == Fate::Lost).for_each(|b| b.fate = Fate::Flying);
                 }
                 Step::Resend(most) => {
-                    let first = model.iter().position(|b| b.0 == Fate::Lost);
+                    let first = model.iter().position(|b| b.fate == Fate::Lost);
                     let next = board.next_lost();
                     prop_assert_eq!(next.map(|(start, _)| start), first.map(|at| una + at as u32));
                     if let Some((start, len)) = next {
                         let len = len.min(most);
                         board.handle_resent(now, start, len);
                         let from = (start - una) as usize;
-                        model[from..from + len as usize].fill((Fate::Flying, true));
+                        let again = Byte { fate: Fate::Flying, resent: true, sent_at: now };
+                        model[from..from + len as usize].fill(again);
                     }
                 }
                 Step::Forget => {
                     board.forget_sacked();
-                    // What was forgotten counts as sent once or twice, as its run did: only the sums are compared.
+                    // What was forgotten has the past of the run that it was joined with.
+                    newest = None;
                     let runs = board.runs.iter().copied().collect::<Vec<_>>();
                     let mut start = una;
                     for run in runs {
                         for at in (start - una)..(run.end - una) {
                             let byte = &mut model[at as usize];
-                            if byte.0 == Fate::Sacked {
-                                *byte = (Fate::Flying, run.resent);
+                            if byte.fate == Fate::Sacked {
+                                *byte = Byte { fate: Fate::Flying, resent: run.resent, sent_at: run.sent_at };
                             }
                         }
                         start = run.end;
                     }
                 }
             }
-            let count = |fate| model.iter().filter(|b| b.0 == fate).count() as u32;
+            for sent in [acked.latest, acked.latest_resent].into_iter().flatten() {
+                if newest.is_none_or(|newest| sent.is_after(newest)) {
+                    newest = Some(sent);
+                }
+            }
+            let count = |fate| model.iter().filter(|b| b.fate == fate).count() as u32;
             prop_assert_eq!(sums(&board), (count(Fate::Flying), count(Fate::Sacked), count(Fate::Lost)));
+            let repeats = model.iter().filter(|b| b.fate == Fate::Flying && b.resent).count();
+            prop_assert_eq!(board.repeats() as usize, repeats);
             prop_assert_eq!(board.outstanding() as usize, model.len());
-            prop_assert_eq!(board.has_reneged(), model.first().is_some_and(|b| b.0 == Fate::Sacked));
+            prop_assert_eq!(board.has_reneged(), model.first().is_some_and(|b| b.fate == Fate::Sacked));
         }
     }
 }

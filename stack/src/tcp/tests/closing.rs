@@ -65,7 +65,7 @@ fn a_fin_before_its_data_waits_for_it() {
     let mut one = One::established(bare());
     one.play(
         "< FPA seq=1001 ack=1 len=10
-         > A ack=1 sack=1001-1011
+         > A ack=1 sack=1001-1012
          = ESTABLISHED
          < A seq=1 ack=1 len=1000
          = CLOSE-WAIT
@@ -167,7 +167,7 @@ fn linger_zero_resets_and_another_bounds() {
     one.send(10);
     one.c.close(one.now);
     one.play(
-        "> FPA seq=1 len=10 \n +300ms \n > FPA seq=1 why=rto \n +200ms \n > RA seq=12 why=abort \n = CLOSED",
+        "> FPA seq=1 len=10 \n +300ms \n > FPA seq=1 why=tail-loss-probe \n +200ms \n > RA seq=12 why=abort \n = CLOSED",
     );
     let mut one = One::established(Settings { linger: Some(500.ms()), ..bare() });
     one.c.close(one.now);
@@ -198,7 +198,7 @@ fn an_orphan_is_given_up_sooner() {
         one.c.handle_timeout(at);
         repeats += one.burst().len();
     }
-    assert_eq!((repeats, one.c.state()), (8, State::Closed));
+    assert_eq!((repeats, one.c.state()), (9, State::Closed), "a probe, and eight after a timeout");
 }
 
 #[test]

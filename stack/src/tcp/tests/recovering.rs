@@ -30,9 +30,9 @@ fn the_third_duplicate_means_a_loss() {
          > A seq=1 len=1000 why=fast-retransmit",
     );
     let info = one.c.info();
-    assert_eq!((info.recovery, info.ssthresh, info.cwnd), ("recovery", Some(6000), 6000));
-    // Each duplicate takes a segment out of the pipe: of 12 there are 5 left after the seventh.
-    one.play("< A seq=1 ack=1 \n < A seq=1 ack=1 \n < A seq=1 ack=1");
+    assert_eq!((info.recovery, info.ssthresh, info.cwnd), ("recovery", Some(5000), 5000));
+    // Each duplicate takes a segment out of the pipe: of 12 there are 4 left after the eighth.
+    one.play("< A seq=1 ack=1 \n < A seq=1 ack=1 \n < A seq=1 ack=1 \n < A seq=1 ack=1");
     one.play("< A seq=1 ack=1 \n > A seq=12001 len=1000 why=new-data");
     // RFC 6582: a partial acknowledgment shows the next hole.
     one.hear("< A seq=1 ack=5001 \n > A seq=5001 len=1000 why=recovery-retransmit");
@@ -84,11 +84,11 @@ fn sack_says_what_is_lost() {
          > A seq=1 len=1000 why=fast-retransmit",
     );
     let info = one.c.info();
-    assert_eq!((info.recovery, info.sacked, info.cwnd), ("recovery", 3000, 6000));
+    assert_eq!((info.recovery, info.sacked, info.cwnd), ("recovery", 3000, 5000));
     one.play("< A seq=1 ack=1 sack=1001-2001;3001-6001");
     assert_eq!(one.c.info().lost, 1000, "the second hole has three segments above it now");
-    one.play("< A seq=1 ack=1 sack=1001-2001;3001-7001");
-    one.play("< A seq=1 ack=1 sack=1001-2001;3001-8001 \n > A seq=2001 len=1000 why=recovery-retransmit");
+    one.play("< A seq=1 ack=1 sack=1001-2001;3001-8001");
+    one.play("< A seq=1 ack=1 sack=1001-2001;3001-9001 \n > A seq=2001 len=1000 why=recovery-retransmit");
     one.hear("< A seq=1 ack=12001");
     assert_eq!(one.c.info().recovery, "open");
 }
@@ -119,6 +119,9 @@ fn a_peer_that_forgets_is_forgiven() {
     // The first arrives, and the peer has thrown the rest away.
     one.hear("< A seq=1 ack=1001");
     one.burst();
+    // A probe, and then the timer.
+    one.hear("+200ms");
+    assert_eq!(one.burst(), [(15001, 1000)]);
     one.hear("+300ms");
     let again = one.burst();
     assert_eq!(again[0], (1001, 1000));
@@ -142,7 +145,7 @@ fn a_duplicate_report_is_counted_and_changes_nothing() {
 
 #[test]
 fn a_lost_fin_is_sent_again() {
-    let mut one = One::established(bare());
+    let mut one = One::established(without_sack());
     one.send(500);
     one.c.shutdown_write(one.now).unwrap();
     one.play(
@@ -160,7 +163,7 @@ fn a_lost_fin_is_sent_again() {
 #[test]
 fn the_round_trip_is_not_measured_on_what_was_sent_twice() {
     // Karn's algorithm.
-    let mut one = One::established(bare());
+    let mut one = One::established(without_sack());
     one.send(500);
     one.play("> PA seq=1 \n +300ms \n > PA seq=1 why=rto \n +10ms \n < A seq=1 ack=501");
     assert_eq!(one.c.info().srtt, Some(100.ms()));
@@ -182,7 +185,7 @@ fn a_timestamp_tells_the_two_apart() {
 
 #[test]
 fn the_connection_is_given_up_after_enough_repeats() {
-    let mut one = One::established(Settings { retries: 3, ..bare() });
+    let mut one = One::established(Settings { retries: 3, ..without_sack() });
     one.send(10);
     one.play("> PA seq=1 \n +300ms \n > PA seq=1 \n +600ms \n > PA seq=1 \n +1200ms \n > PA seq=1 \n +2400ms \n = CLOSED");
     assert_eq!(one.c.error(), Some(Error::TimedOut));
@@ -191,12 +194,12 @@ fn the_connection_is_given_up_after_enough_repeats() {
 #[test]
 fn a_user_timeout_replaces_the_count() {
     // RFC 5482.
-    let mut one = One::established(Settings { retries: 1, user_timeout: Some(2.secs()), ..bare() });
+    let mut one = One::established(Settings { retries: 1, user_timeout: Some(2.secs()), ..without_sack() });
     one.send(10);
     one.play("> PA seq=1 \n +300ms \n > PA seq=1 \n +600ms \n > PA seq=1 \n +1s \n +100ms \n = CLOSED");
     assert_eq!(one.c.error(), Some(Error::TimedOut));
     // Progress begins it anew.
-    let mut one = One::established(Settings { user_timeout: Some(400.ms()), ..bare() });
+    let mut one = One::established(Settings { user_timeout: Some(400.ms()), ..without_sack() });
     one.send(20);
     one.play("> PA seq=1 \n +250ms \n < A seq=1 ack=11 \n +399ms \n = ESTABLISHED \n +1ms \n = CLOSED");
 }

@@ -1,0 +1,223 @@
+//! What an acknowledgment tells of the path: the round-trip time, what is lost, how much may be in flight, and when to
+//! look after it again.
+
+use super::Input;
+use crate::tcp::common::Common;
+use crate::tcp::congestion::{AckSample, Loss, LossKind};
+use crate::tcp::recovery::{Ack, Change, News, Path, Phase, Signal, Undone};
+use crate::tcp::sack::Acked;
+use crate::tcp::state::Open;
+use crate::tcp::timer::Timer;
+use crate::time::{Duration, Instant};
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::SackBlock;
+
+/// An acknowledgment that the scoreboard has taken.
+pub(super) struct Feedback {
+    pub(super) acked: Acked,
+    /// What it reports as received twice.
+    pub(super) dsack: Option<SackBlock>,
+    /// SND.UNA and what was in flight before it.
+    pub(super) una_before: SeqNum,
+    pub(super) flight: u32,
+    /// SND.UNA moved.
+    pub(super) progress: bool,
+    pub(super) duplicate: bool,
+    pub(super) bare_duplicate: bool,
+}
+
+impl Input<'_> {
+    /// Round-trip time, loss recovery and congestion control hear of an acknowledgment.
+    pub(super) fn feed_back(&mut self, feedback: &Feedback) {
+        let rtt = self.measure(feedback);
+        let has_new = self.has_new();
+        let open = &mut *self.open;
+        let echo = self.segment.header.options.timestamps.filter(|_| open.terms.timestamps);
+        let ack = Ack {
+            now: self.now,
+            una: open.sender.snd_una,
+            nxt: open.sender.snd_nxt,
+            acked: feedback.acked,
+            progress: feedback.progress,
+            duplicate: feedback.duplicate,
+            bare_duplicate: feedback.bare_duplicate,
+            echoed: echo.and_then(|stamp| open.clock.sent_before(self.now, stamp.echo)),
+            dsack: feedback.dsack,
+            sampled: rtt.is_some(),
+            has_new,
+            path: open.path(),
+        };
+        let before = open.recovery.phase();
+        let change = open.recovery.handle_ack(&ack, &mut open.sender.board);
+        let news = News {
+            newly: feedback.acked.newly,
+            progress: feedback.progress,
+            duplicate: feedback.duplicate,
+            smss: open.sender.smss,
+        };
+        open.take_change(self.common, self.now, &change, &news, u64::from(feedback.flight));
+        self.tell_congestion(feedback, &change, before, rtt);
+        let open = &mut *self.open;
+        open.set_pacing_rate(self.common.settings.pacing);
+    }
+
+    /// The round-trip time (RFC 6298 section 3, RFC 7323 section 4.1).
+    fn measure(&mut self, feedback: &Feedback) -> Option<Duration> {
+        let Feedback { acked, dsack, progress, flight, .. } = feedback;
+        let open = &mut *self.open;
+        // Note: what was sent before a timeout may have arrived long ago, its ACK being lost.
+        let timed_out = open.recovery.timed_out();
+        let own = acked.latest.filter(|sent| !acked.resent && sent.at >= timed_out);
+        let own = own.map(|sent| self.now - sent.at);
+        // Karn: what was sent twice is only told apart by a timestamp.
+        // But an answer to a duplicate echoes the last that was none, however long ago that was.
+        let useful = open.terms.timestamps && *progress && dsack.is_none();
+        let stamp = self.segment.header.options.timestamps.filter(|_| useful);
+        let sample = own.or_else(|| stamp.and_then(|stamp| open.clock.since(self.now, stamp.echo)));
+        if let Some(sample) = sample {
+            open.rtt.handle_sample(self.now, sample, flight.div_ceil(2 * open.sender.smss));
+        }
+        sample
+    }
+
+    /// The congestion control hears what was delivered.
+    fn tell_congestion(
+        &mut self,
+        feedback: &Feedback,
+        change: &Change,
+        before: Phase,
+        rtt: Option<Duration>,
+    ) {
+        let Feedback { acked, una_before, flight, progress, .. } = *feedback;
+        let open = &mut *self.open;
+        let rate = open.sender.board.rate.take_sample(self.now, open.rtt.min_rtt());
+        open.delivery_rate = rate.delivery_rate().filter(|_| !rate.is_app_limited).or(open.delivery_rate);
+        if (acked.newly == 0 && !progress) || change.is_turn() {
+            return;
+        }
+        let cwnd = open.congestion.cwnd();
+        let slow_start = cwnd < open.congestion.ssthresh();
+        let limited =
+            una_before.before(open.sender.cwnd_limited_to) || (slow_start && 2 * u64::from(flight) > cwnd);
+        open.congestion.on_ack(&AckSample {
+            now: self.now,
+            newly_acked: u64::from(open.sender.snd_una - una_before),
+            flight: u64::from(flight),
+            in_flight: u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss)),
+            rtt,
+            srtt: open.rtt.srtt(),
+            min_rtt: open.rtt.min_rtt(),
+            app_limited: !limited,
+            in_recovery: before == Phase::Fast,
+            delivered: open.sender.board.rate.delivered(),
+            rate,
+        });
+    }
+
+    /// RFC 6298 section 5.2 and 5.3: the timer runs while something is in flight, and anew with each progress.
+    /// So does that for a probe, and anew with whatever is delivered.
+    pub(super) fn rearm(&mut self, progress: bool, delivered: bool) {
+        let (open, common) = (&mut *self.open, &mut *self.common);
+        if open.sender.flight() == 0 || open.sender.probing {
+            common.timers.stop(Timer::Rto);
+            common.timers.stop(Timer::Probe);
+        } else if progress {
+            common.timers.set(Timer::Rto, self.now + open.rtt.rto());
+        }
+        if progress || delivered {
+            open.arm_probe(common, self.now);
+        }
+    }
+
+    /// Whether something new could be sent, if the congestion window allowed it.
+    fn has_new(&self) -> bool {
+        let (sender, written) = (&self.open.sender, self.common.tx.len());
+        (sender.unsent(written) > 0 && sender.usable_window() > 0) || sender.fin_unsent(written)
+    }
+}
+
+impl Open {
+    /// What the recovery has to know of the path.
+    pub(crate) fn path(&self) -> Path {
+        Path { smss: self.sender.smss, srtt: self.rtt.srtt(), min_rtt: self.rtt.min_rtt() }
+    }
+
+    /// The recovery has changed something: the congestion control hears of it, and the rate reduction begins or goes on.
+    /// `flight` was in flight before.
+    pub(crate) fn take_change(
+        &mut self,
+        common: &mut Common,
+        now: Instant,
+        change: &Change,
+        news: &News,
+        flight: u64,
+    ) {
+        let counters = &mut common.counters;
+        counters.lost_retransmits += change.lost_again.div_ceil(self.sender.smss);
+        self.tell_losses(now);
+        if let Some(undone) = change.undone {
+            // RFC 4015 section 3: the window and the threshold as they were before.
+            self.congestion.undo(now);
+            counters.undos += 1;
+            if undone == Undone::Timeout {
+                counters.spurious_timeouts += 1;
+                self.rtt.reset_backoff();
+            }
+        }
+        if change.ended {
+            let flight = self.flight_at_exit();
+            self.congestion.on_recovery_exit(now, flight);
+        }
+        if change.signal != Signal::None {
+            // RFC 5681 section 3.2 step 2: what limited transmit has added does not count, and it may be much while the
+            // reordering window is waited for. A window that is full up to the last whole segment counts as full.
+            let cwnd = self.congestion.cwnd();
+            let flight = if flight + u64::from(self.sender.smss) > cwnd { cwnd } else { flight };
+            self.congestion.on_congestion_event(&Loss { now, flight, kind: LossKind::Fast });
+        }
+        match change.signal {
+            Signal::None => {}
+            Signal::Begins => counters.recoveries += 1,
+            Signal::Repaired => {
+                counters.loss_probe_recoveries += 1;
+                let flight = self.flight_at_exit();
+                self.congestion.on_recovery_exit(now, flight);
+            }
+        }
+        if self.congestion.paces_recovery() {
+            self.recovery.leave_reduction();
+        } else {
+            self.recovery.reduce(change, news, &self.sender.board, self.congestion.ssthresh());
+        }
+        match self.recovery.reordering_timeout() {
+            Some(at) => common.timers.set(Timer::Reordering, at),
+            None => common.timers.stop(Timer::Reordering),
+        }
+    }
+
+    /// What the congestion control is told to be in flight when a recovery is over. RFC 9937 section 6.2: where the
+    /// reduction was made in proportion the window is the threshold now, as if all of that were in flight.
+    fn flight_at_exit(&self) -> u64 {
+        let flight = u64::from(self.sender.flight());
+        match self.congestion.ssthresh() {
+            u64::MAX => flight,
+            _ if self.congestion.paces_recovery() => flight,
+            ssthresh => flight.max(ssthresh),
+        }
+    }
+
+    /// Data was sent or acknowledged: when to probe if nothing comes back.
+    pub(crate) fn arm_probe(&mut self, common: &mut Common, now: Instant) {
+        if self.sender.flight() == 0 || self.sender.probing {
+            return;
+        }
+        let (rto, path) = (common.timers.at(Timer::Rto), self.path());
+        self.recovery.schedule_probe(now, &self.sender.board, self.sender.snd_una, &path, rto);
+        // Note: the timer stays where it is as long as that is not too late: it moves with each segment otherwise.
+        if let Some(due) = self.recovery.probe_timeout()
+            && common.timers.at(Timer::Probe).is_none_or(|at| at > due)
+        {
+            common.timers.set(Timer::Probe, due);
+        }
+    }
+}
