@@ -1,0 +1,110 @@
+//! How our TCP lives with losses, reordering and delay: what it repairs, it repairs without waiting for the timer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ustack::sim::{LinkConfig, Net};
+use ustack::tcp::congestion::Algorithm;
+use ustack::tcp::{Settings, TcpInfo};
+use ustack::time::{Instant, Units as _, at};
+
+/// What came of a transfer.
+struct Transfer {
+    /// Megabits a second.
+    goodput: f64,
+    info: TcpInfo,
+}
+
+/// Sends that many bytes over a link, which does to data what `forward` says and to ACKs what `backward` says.
+fn transfer(bytes: usize, seed: u64, forward: &str, backward: &str, settings: &Settings) -> Transfer {
+    let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
+    let mut net = Net::new(seed);
+    let alice = net.add_host("alice", &[(a, 24)]).expect("an address");
+    let bob = net.add_host("bob", &[(b, 24)]).expect("an address");
+    let words = "netem's words";
+    let link = LinkConfig {
+        backward: backward.parse().expect(words),
+        ..LinkConfig::both(forward.parse().expect(words))
+    };
+    net.connect(alice, bob, link);
+    let port = SocketAddr::new(b, 7);
+    let listener = net.node_mut(bob).tcp_listen(port, 1, settings.clone()).expect("a free port");
+    let client = net.node_mut(alice).tcp_connect(Instant::ZERO, port, None, settings.clone());
+    let client = client.expect("a route");
+    let chunk = vec![7; 64 << 10];
+    let mut buffer = vec![0; 64 << 10];
+    let (mut server, mut sent, mut got) = (None, 0, 0);
+    net.run_until_done(at(100_000.secs()), |net| {
+        let now = net.now();
+        server = server.or_else(|| net.node_mut(bob).tcp_accept(now, listener).ok().map(|(id, _)| id));
+        while let Ok(len @ 1..) =
+            net.node_mut(alice).tcp_send(now, client, &chunk[..chunk.len().min(bytes - sent)])
+        {
+            sent += len;
+        }
+        while let Some(id) = server
+            && let Ok(len @ 1..) = net.node_mut(bob).tcp_recv(now, id, &mut buffer)
+        {
+            got += len;
+        }
+        got == bytes
+    });
+    assert_eq!(got, bytes, "seed {seed}, {forward}");
+    let info = net.node(alice).tcp_info(client).expect("it is there");
+    Transfer { goodput: bytes as f64 * 8.0 / 1e6 / net.now().since(Instant::ZERO).as_secs_f64(), info }
+}
+
+fn with(name: &str) -> Settings {
+    Settings { congestion: Algorithm::named(name).expect("a name"), ..Settings::default() }
+}
+
+#[test]
+fn what_the_scoreboard_can_repair_waits_for_no_timer() {
+    for name in ["reno", "cubic"] {
+        let (mut timeouts, mut again) = (0, 0);
+        for seed in 1..=4 {
+            let link = "delay 10ms loss 2% rate 100mbit queue 200";
+            let counters = transfer(25_000_000, seed, link, link, &with(name)).info.counters;
+            timeouts += counters.timeouts;
+            again += counters.lost_retransmits;
+        }
+        assert!(timeouts <= 2, "{name}: {timeouts} timeouts in 100 MB");
+        assert!(again > 20, "{name}: {again} repeats were lost again and repaired");
+    }
+}
+
+#[test]
+fn reordering_costs_next_to_nothing() {
+    let plain = "delay 25ms rate 50mbit queue 300";
+    let reordered = "delay 25ms reorder 10% rate 50mbit queue 300";
+    for name in ["reno", "cubic"] {
+        let best = transfer(25_000_000, 1, plain, plain, &with(name)).goodput;
+        for seed in 1..=4 {
+            let Transfer { goodput, info } = transfer(25_000_000, seed, reordered, plain, &with(name));
+            assert!(goodput >= 0.95 * best, "{name}, seed {seed}: {goodput:.1} of {best:.1} Mbit/s");
+            assert!(info.reordering && info.counters.timeouts == 0, "{name}, seed {seed}: {info:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_not_needed_is_undone() {
+    let reordered = "delay 25ms reorder 10% rate 10mbit";
+    let mut undone = 0;
+    for seed in 1..=4 {
+        let counters = transfer(2_000_000, seed, reordered, "delay 25ms", &with("reno")).info.counters;
+        assert!(counters.undos <= counters.recoveries + counters.timeouts, "seed {seed}: {counters:?}");
+        undone += counters.undos;
+    }
+    assert!(undone > 0);
+}
+
+#[test]
+fn without_sack_it_is_still_newreno() {
+    for seed in 1..=4 {
+        let settings = Settings { sack: false, ..with("reno") };
+        let link = "delay 10ms loss 1% rate 100mbit queue 200";
+        let counters = transfer(2_000_000, seed, link, link, &settings).info.counters;
+        assert_eq!((counters.loss_probes, counters.dsacks_in), (0, 0), "seed {seed}");
+        assert!(counters.recoveries > counters.timeouts, "seed {seed}: {counters:?}");
+    }
+}
