@@ -6,7 +6,7 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 
 use ustack::capture::{Capture, Ladder, Text};
-use ustack::sim::{LinkConfig, Net, Traced};
+use ustack::sim::{LinkConfig, Network, Traced};
 use ustack::tcp::Settings;
 use ustack::time::{Units as _, at};
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seed = words.next().map_or(Ok(6), |seed| seed.parse())?;
 
     let (alice, bob): (IpAddr, IpAddr) = ("10.9.0.1".parse()?, "10.9.0.2".parse()?);
-    let mut net = Net::new(seed);
+    let mut net = Network::new(seed);
     let a = net.add_host("alice", &[(alice, 24)])?;
     let b = net.add_host("bob", &[(bob, 24)])?;
     let wire = net.connect(a, b, LinkConfig::both(link));

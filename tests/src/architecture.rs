@@ -416,12 +416,12 @@ mod tests {
         );
         let files = Files::from([
             ("stack/src/tcp/rtt.rs".into(), "#[cfg(test)]\nmod tests;".to_owned()),
-            ("stack/src/tcp/rtt/tests.rs".into(), "use crate::sim::Net;".to_owned()),
+            ("stack/src/tcp/rtt/tests.rs".into(), "use crate::sim::Network;".to_owned()),
         ]);
         assert_eq!(violations(&files), []);
         let not_for_tests = Files::from([
             ("stack/src/tcp/rtt.rs".into(), "mod tests;".to_owned()),
-            ("stack/src/tcp/rtt/tests.rs".into(), "use crate::sim::Net;".to_owned()),
+            ("stack/src/tcp/rtt/tests.rs".into(), "use crate::sim::Network;".to_owned()),
         ]);
         assert_eq!(violations(&not_for_tests).len(), 1);
     }

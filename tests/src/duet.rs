@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use smoltcp::iface::SocketHandle;
 use ustack::buf::frame::{Capabilities, Medium, RxFrame, TxFrame};
-use ustack::sim::{LinkConfig, Net, Node, NodeId, Stop};
+use ustack::sim::{LinkConfig, Network, Node, NodeId, Stop};
 use ustack::tcp::Settings;
 use ustack::time::{Instant, Units as _, at};
 use ustack::wire::ethernet::MacAddr;
@@ -83,7 +83,7 @@ impl Duet<'_> {
     /// A byte does not arrive, or another does, or it takes more than an hour.
     #[track_caller]
     pub fn run(&self) -> Outcome {
-        let mut net = Net::new(self.seed);
+        let mut net = Network::new(self.seed);
         let client = net.add_node("client", self.host(self.client, 1));
         let server = net.add_node("server", self.host(self.server, 2));
         let config =
@@ -205,7 +205,7 @@ impl End {
         self.sent == self.to_send.len() && self.received.len() >= self.expected
     }
 
-    fn move_bytes(&mut self, net: &mut Net<Host>) {
+    fn move_bytes(&mut self, net: &mut Network<Host>) {
         let now = net.now();
         match (net.node_mut(self.node), self.socket) {
             (Host::Ours(stack), Some(Socket::Listening(listener))) => {
@@ -254,7 +254,7 @@ impl End {
     }
 
     /// Ends the stream of this side.
-    fn close(&mut self, net: &mut Net<Host>) {
+    fn close(&mut self, net: &mut Network<Host>) {
         if core::mem::replace(&mut self.closed, true) {
             return;
         }

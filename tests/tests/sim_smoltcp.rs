@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use smoltcp::iface::SocketHandle;
 use ustack::buf::frame::Medium;
 use ustack::capture::{Capture, Reader, Text};
-use ustack::sim::{FateList, LinkConfig, Net, NodeId, Stop, SwitchKind};
+use ustack::sim::{FateList, LinkConfig, Network, NodeId, Stop, SwitchKind};
 use ustack::time::{Units as _, at};
 use ustack_tests::pattern::pattern;
 use ustack_tests::smol::SmolHost;
@@ -13,7 +13,7 @@ use ustack_tests::smol::SmolHost;
 const SERVER_PORT: u16 = 7000;
 
 struct Transfer {
-    net: Net<SmolHost>,
+    net: Network<SmolHost>,
     client: (NodeId, SocketHandle),
     server: (NodeId, SocketHandle),
     to_send: Vec<u8>,
@@ -24,7 +24,7 @@ struct Transfer {
 impl Transfer {
     /// Two hosts on a switch, the first of which sends `len` bytes.
     fn new(medium: Medium, link: &str, len: usize, family: &str) -> Self {
-        let mut net = Net::new(7);
+        let mut net = Network::new(7);
         let (a, b) =
             if family == "v4" { ("10.9.0.1/24", "10.9.0.2/24") } else { ("fd09::1/64", "fd09::2/64") };
         let client = net.add_node("client", SmolHost::new(medium, 1500, 1, &[a], 1));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ustack::sim::{LinkConfig, Net, NodeId};
+use ustack::sim::{LinkConfig, Network, NodeId};
 use ustack::tcp::{Keepalive, Settings};
 use ustack::time::{Instant, Units as _, at};
 use ustack::{SocketId, Stack};
@@ -10,7 +10,7 @@ use ustack_tests::pattern::pattern;
 
 /// Two of our hosts on a link; the client has connected.
 struct Pair {
-    net: Net<Stack>,
+    net: Network<Stack>,
     client: (NodeId, SocketId),
     server: (NodeId, SocketId),
 }
@@ -18,7 +18,7 @@ struct Pair {
 impl Pair {
     fn connected(seed: u64, link: &str, settings: &Settings) -> Self {
         let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
-        let mut net = Net::new(seed);
+        let mut net = Network::new(seed);
         let alice = net.add_host("alice", &[(a, 24)]).expect("an address");
         let bob = net.add_host("bob", &[(b, 24)]).expect("an address");
         net.connect(alice, bob, LinkConfig::both(link.parse().expect("netem's words")));

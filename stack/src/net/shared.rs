@@ -1,7 +1,7 @@
 //! The stack that sockets, tasks and a driver share.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::{io, mem};
 
@@ -18,10 +18,13 @@ use crate::time::Instant;
 /// Frames taken from one device before the others and the applications get their turn.
 const BATCH: usize = 64;
 
+/// How a driver is woken.
+type Kick = Arc<dyn Fn() + Send + Sync>;
+
 pub(crate) struct Shared {
     clock: Clock,
     inner: Mutex<Inner>,
-    kick: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    kick: Mutex<Option<Kick>>,
 }
 
 /// What is behind the lock.
@@ -63,7 +66,7 @@ impl Shared {
             asleep_until: None,
             observed: Vec::new(),
         };
-        Arc::new(Self { clock, inner: Mutex::new(inner), kick: OnceLock::new() })
+        Arc::new(Self { clock, inner: Mutex::new(inner), kick: Mutex::new(None) })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -83,8 +86,8 @@ impl Shared {
         }
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
-        if kick && let Some(kick) = self.kick.get() {
-            kick();
+        if kick {
+            self.kick();
         }
         result
     }
@@ -118,9 +121,17 @@ impl Shared {
         .for_each(Waker::wake);
     }
 
-    /// How to wake the driver when something is due earlier than it thinks. The first driver's word counts.
+    /// How to wake the driver when something is due earlier than it thinks. The newest driver's word counts: those
+    /// before it may have ended.
     pub(crate) fn set_kick(&self, kick: impl Fn() + Send + Sync + 'static) {
-        let _ = self.kick.set(Box::new(kick));
+        *self.kick.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kick));
+    }
+
+    fn kick(&self) {
+        let kick = self.kick.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kick) = kick {
+            kick();
+        }
     }
 
     /// A driver's turn: takes what the devices have and what is due; then until when it may sleep (`None`: for ever).
@@ -145,9 +156,7 @@ impl Shared {
     pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
         self.lock().ports.push(Port { interface, device, errors: DeviceErrors::default() });
         // The driver does not wait on its descriptor yet.
-        if let Some(kick) = self.kick.get() {
-            kick();
-        }
+        self.kick();
     }
 
     /// Looks at the devices: a driver asks them for what to wait on.

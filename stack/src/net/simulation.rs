@@ -30,7 +30,7 @@ const MAX_WAKES_AT_ONCE: usize = 1_000_000;
 /// Hosts whose sockets are those of [`crate::net`], joined by links as bad as one likes. The same application that
 /// runs on a TAP runs here; ten minutes of its life take milliseconds, and a seed repeats them to the bit.
 pub struct Simulation {
-    network: sim::Net<Host>,
+    network: sim::Network<Host>,
     nets: Vec<Net>,
     clock: Clock,
     tasks: Tasks,
@@ -80,7 +80,7 @@ impl Simulation {
     /// An empty network at time zero. All luck on its links comes from `seed`.
     pub fn new(seed: u64) -> Self {
         Self {
-            network: sim::Net::new(seed),
+            network: sim::Network::new(seed),
             nets: Vec::new(),
             clock: Clock::manual(),
             tasks: Tasks::default(),
@@ -93,12 +93,12 @@ impl Simulation {
     }
 
     /// The links with their fates, traces and captures.
-    pub fn network(&self) -> &sim::Net<Host> {
+    pub fn network(&self) -> &sim::Network<Host> {
         &self.network
     }
 
     /// The same, to record fates and traces, to capture, to play fates back.
-    pub fn network_mut(&mut self) -> &mut sim::Net<Host> {
+    pub fn network_mut(&mut self) -> &mut sim::Network<Host> {
         &mut self.network
     }
 

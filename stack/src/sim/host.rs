@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::net::{Net, NodeId};
+use super::network::{Network, NodeId};
 use super::node::Node;
 use crate::buf::frame::{Capabilities, InterfaceId, Medium, RxFrame, TxFrame};
 use crate::time::Instant;
@@ -35,7 +35,7 @@ impl Node for Stack {
 /// The bytes of an IP packet on Ethernet.
 const MTU: usize = 1500;
 
-impl Net<Stack> {
+impl Network<Stack> {
     /// Adds a host: a stack with one Ethernet interface of these addresses, which it uses at once, without asking
     /// whether they are free. Its luck comes from the network's seed and its place in the network.
     ///

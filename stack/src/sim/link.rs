@@ -2,7 +2,7 @@
 
 use super::channel::Channel;
 use super::impair::Impairment;
-use super::net::NodeId;
+use super::network::NodeId;
 use crate::buf::frame::Medium;
 use crate::capture::{Capture, InterfaceId};
 

@@ -2,7 +2,7 @@
 //!
 //! [`Impairment`] says what a link does to frames, in netem's vocabulary. [`Channel`] does it, to one direction of
 //! anything; [`Impaired`] does it to a device in real time. Each decision is a [`Fate`]: a run writes its list,
-//! and a list can be played back instead of the dice. [`Net`] joins nodes by links, in virtual time.
+//! and a list can be played back instead of the dice. [`Network`] joins nodes by links, in virtual time.
 
 mod channel;
 mod dice;
@@ -11,7 +11,7 @@ mod host;
 mod impair;
 mod impaired;
 mod link;
-mod net;
+mod network;
 mod node;
 mod trace;
 
@@ -20,6 +20,6 @@ pub use fate::{Corruption, Counts, Drop, Fate, FateError, FateList, Fated};
 pub use impair::{Chance, Distribution, Impairment, ImpairmentError, Loss, Probability, Rate, Reorder};
 pub use impaired::{Impaired, Passed};
 pub use link::{Link, LinkConfig, Port};
-pub use net::{LinkId, Net, NodeId, Stop};
+pub use network::{LinkId, Network, NodeId, Stop};
 pub use node::{Node, SwitchKind};
 pub use trace::{Trace, Traced};

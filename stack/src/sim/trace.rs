@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::channel::Passage;
 use super::fate::{Corruption, Drop, Fate};
-use super::net::{LinkId, NodeId};
+use super::network::{LinkId, NodeId};
 use crate::buf::frame::Medium;
 use crate::capture::ladder::after;
 use crate::capture::{Arrow, End, Text};

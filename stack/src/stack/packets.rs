@@ -81,6 +81,8 @@ impl Replies {
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
     neighbors: BTreeMap<(InterfaceId, IpAddr), Waiting>,
+    /// Of all packets.
+    bytes: usize,
 }
 
 /// What waits for one neighbour.
@@ -93,27 +95,37 @@ pub(crate) struct Waiting {
 impl Parked {
     /// Neighbours that packets wait for; sockets are bounded by their own number.
     const NEIGHBORS: usize = 256;
-    /// Packets per neighbour.
-    const PACKETS: usize = 8;
+    /// Packets per neighbour: a burst of datagrams to somebody new, or one that is fragmented, has room.
+    const PACKETS: usize = 100;
+    /// Bytes of all packets.
+    const BYTES: usize = 1024 * 1024;
 
     /// Parks a socket: it is not polled until `take`.
     pub(crate) fn park_socket(&mut self, interface: InterfaceId, next_hop: IpAddr, id: SocketId) {
         self.neighbors.entry((interface, next_hop)).or_default().sockets.push(id);
     }
 
-    /// Parks a packet; hands back the one that is lost for it (the oldest, or this one).
+    /// Parks a packet; hands back the one that is lost for it: the neighbour's oldest, or this one if there is no room.
     pub(crate) fn park_packet(&mut self, interface: InterfaceId, packet: Packet) -> Option<Packet> {
         let key = (interface, packet.next_hop);
         if self.neighbors.len() >= Self::NEIGHBORS && !self.neighbors.contains_key(&key) {
             return Some(packet);
         }
+        if self.bytes + packet.bytes.len() > Self::BYTES {
+            return Some(packet);
+        }
+        self.bytes += packet.bytes.len();
         let packets = &mut self.neighbors.entry(key).or_default().packets;
         packets.push_back(packet);
-        if packets.len() > Self::PACKETS { packets.pop_front() } else { None }
+        let lost = if packets.len() > Self::PACKETS { packets.pop_front() } else { None };
+        self.bytes -= lost.as_ref().map_or(0, |lost| lost.bytes.len());
+        lost
     }
 
     /// The neighbour is known, or given up: takes all that waits for it.
     pub(crate) fn take(&mut self, interface: InterfaceId, next_hop: IpAddr) -> Waiting {
-        self.neighbors.remove(&(interface, next_hop)).unwrap_or_default()
+        let waiting = self.neighbors.remove(&(interface, next_hop)).unwrap_or_default();
+        self.bytes -= waiting.packets.iter().map(|packet| packet.bytes.len()).sum::<usize>();
+        waiting
     }
 }

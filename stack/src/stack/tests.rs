@@ -280,3 +280,26 @@ fn ports_are_taken_once() {
     let elsewhere = stack.udp_bind("192.0.2.1:0".parse().unwrap()).unwrap_err();
     assert_eq!(elsewhere, Error::AddressNotAvailable([192, 0, 2, 1].into()));
 }
+
+#[test]
+fn a_burst_to_somebody_new_waits_for_the_link_address_and_what_has_no_room_is_counted() {
+    const WAIT: usize = 100;
+    let mut wire = Wire::new();
+    let send = |wire: &mut Wire, datagrams: usize| {
+        let socket = wire.hosts[0].udp_bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        for number in 0..datagrams {
+            let to = Some("10.0.0.2:9".parse().unwrap());
+            wire.hosts[0].udp_send_to(wire.now, socket, &[number as u8; 10], to).unwrap();
+            wire.transmit();
+        }
+        wire.run(100.ms());
+        wire.count(0, Reason::Datagram)
+    };
+    assert_eq!(send(&mut wire, WAIT), WAIT);
+    assert_eq!(wire.hosts[0].stats().ip.out_discards, 0);
+
+    let mut wire = Wire::new();
+    let arrived = send(&mut wire, WAIT + 50);
+    let refused = wire.hosts[0].stats().ip.out_discards as usize;
+    assert_eq!(arrived + refused, WAIT + 50, "each one was sent or counted");
+}

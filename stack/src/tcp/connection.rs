@@ -222,7 +222,8 @@ impl Connection {
     /// Takes bytes to be sent; answers how many fitted. Before the handshake is complete they wait.
     ///
     /// # Errors
-    /// `WouldBlock` if the buffer is full, `BrokenPipe` after our end of the stream, the connection's error after its failure.
+    /// `WouldBlock` if the buffer is full; after the connection's failure its error, if nobody was told yet; `BrokenPipe`
+    /// after that, and after our end of the stream.
     pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
         self.send_slices(now, &[data])
     }
@@ -232,7 +233,8 @@ impl Connection {
     /// # Errors
     /// As `send`.
     pub fn send_slices(&mut self, now: Instant, parts: &[&[u8]]) -> Result<usize, Error> {
-        if let Some(error) = self.common.error {
+        if let Some(error) = self.untold() {
+            self.common.news = None;
             return Err(error);
         }
         if self.common.write_shut || matches!(self.block, Block::TimeWait(_) | Block::Closed) {
@@ -254,10 +256,15 @@ impl Connection {
     /// Gives received bytes; 0 is the end of the stream (or an empty buffer).
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there, the connection's error after its failure.
+    /// `WouldBlock` if nothing is there; after the connection's failure its error, if nobody was told yet. Then the stream
+    /// has ended.
     pub fn recv(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, Error> {
         if self.common.rx.is_empty() && !out.is_empty() {
-            return self.nothing_to_read();
+            let result = self.nothing_to_read();
+            if result.is_err_and(|error| error != Error::WouldBlock) {
+                self.common.news = None;
+            }
+            return result;
         }
         let taken = self.common.rx.read(out);
         self.handle_read(now);
@@ -544,11 +551,16 @@ impl Connection {
         if common.end_of_stream || common.read_shut {
             return Ok(0);
         }
-        match (&self.block, common.error) {
+        match (&self.block, self.untold()) {
             (_, Some(error)) => Err(error),
             (Block::Opening(_) | Block::Open(_), None) => Err(Error::WouldBlock),
             (Block::TimeWait(_) | Block::Closed, None) => Ok(0),
         }
+    }
+
+    /// Why the connection failed, until a call has told it: as with Linux's `SO_ERROR`, one call does.
+    fn untold(&self) -> Option<Error> {
+        self.common.error.filter(|_| self.common.news.is_some())
     }
 
     fn handle_read(&mut self, now: Instant) {

@@ -261,6 +261,8 @@ impl Input<'_> {
         }
         Break(Outcome::Closed(match self.open.state {
             Synchronised::Closing | Synchronised::LastAck => None,
+            // The peer had ended its stream, so that nothing of it is missing: as on Linux, only writing fails.
+            Synchronised::CloseWait => Some(Error::BrokenPipe),
             _ => Some(Error::ConnectionReset),
         }))
     }

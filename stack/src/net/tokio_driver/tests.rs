@@ -37,3 +37,24 @@ async fn one_thread_serves_stack_server_and_client() {
     serving.await.unwrap();
     drivers.iter().for_each(|driver| driver.abort());
 }
+
+/// The first driver of a stack may be dropped, as by a `select!` that is over, and another take its place.
+#[tokio::test]
+async fn the_newest_driver_is_woken() {
+    let capabilities = Capabilities::plain(Medium::Ethernet, 1500);
+    let (a, b) = Memory::builder(capabilities).pollable().pair().unwrap();
+    let (client, server) = (host(1, a), host(2, b));
+    for net in [&client, &server] {
+        let mut first = core::pin::pin!(drive(net.clone()));
+        core::future::poll_fn(|cx| {
+            assert!(first.as_mut().poll(cx).is_pending(), "a driver goes on for ever");
+            core::task::Poll::Ready(())
+        })
+        .await;
+    }
+    let drivers = [client.clone(), server.clone()].map(|net| tokio::spawn(drive(net)));
+    // Both drivers sleep now, and nothing comes from a device: only the sleeper's own deadline wakes it.
+    tokio::task::yield_now().await;
+    client.sleep(crate::time::Duration::from_millis(1)).await;
+    drivers.iter().for_each(|driver| driver.abort());
+}

@@ -16,8 +16,8 @@ fn v6(host: u16) -> IpAddr {
 }
 
 /// Two hosts and the link between them.
-fn pair(link: &str, seed: u64) -> (Net<Stack>, NodeId, NodeId) {
-    let mut net = Net::new(seed);
+fn pair(link: &str, seed: u64) -> (Network<Stack>, NodeId, NodeId) {
+    let mut net = Network::new(seed);
     let a = net.add_host("a", &[(v4(1), 24), (v6(1), 64)]).unwrap();
     let b = net.add_host("b", &[(v4(2), 24), (v6(2), 64)]).unwrap();
     net.connect(a, b, LinkConfig::both(link.parse().unwrap()));
@@ -25,7 +25,7 @@ fn pair(link: &str, seed: u64) -> (Net<Stack>, NodeId, NodeId) {
 }
 
 /// Sends `len` bytes from a to b and closes both ends; answers what arrived, and when all was over.
-fn transfer(net: &mut Net<Stack>, a: NodeId, b: NodeId, to: IpAddr, len: usize) -> (Vec<u8>, Instant) {
+fn transfer(net: &mut Network<Stack>, a: NodeId, b: NodeId, to: IpAddr, len: usize) -> (Vec<u8>, Instant) {
     let bytes: Vec<u8> = (0..len).map(|i| (i * 31 / 7) as u8).collect();
     let now = net.now();
     let listener = net.node_mut(b).tcp_listen(SocketAddr::new(to, 7), 8, Settings::default()).unwrap();

@@ -172,7 +172,36 @@ fn what_was_received_before_a_reset_can_be_read() {
     one.play("< PA seq=1 ack=1 len=100 \n < R seq=101 \n = CLOSED");
     one.recv(100);
     assert_eq!(one.c.recv(one.now, &mut [0]), Err(Error::ConnectionReset));
-    assert_eq!(one.c.send(one.now, &[0]), Err(Error::ConnectionReset));
+    assert_eq!(one.c.send(one.now, &[0]), Err(Error::BrokenPipe));
+}
+
+/// As Linux answers, call by call: the error is told once, by whichever call comes first.
+#[test]
+fn a_reset_is_told_once() {
+    let reset = |before: &str| {
+        let mut one = One::established(bare());
+        one.play(before);
+        one
+    };
+    let calls = |one: &mut One, calls: &str| -> Vec<String> {
+        let call = |call| match call {
+            'r' => format!("{:?}", one.c.recv(one.now, &mut [0; 10])),
+            'w' => format!("{:?}", one.c.send(one.now, &[0])),
+            'p' => format!("{:?}", one.c.peek(&mut [0; 10])),
+            _ => format!("{:?}", one.c.take_error()),
+        };
+        calls.chars().map(call).collect()
+    };
+    let plain = "< R seq=1 \n = CLOSED";
+    assert_eq!(calls(&mut reset(plain), "rrw"), ["Err(ConnectionReset)", "Ok(0)", "Err(BrokenPipe)"]);
+    assert_eq!(calls(&mut reset(plain), "wwr"), ["Err(ConnectionReset)", "Err(BrokenPipe)", "Ok(0)"]);
+    assert_eq!(calls(&mut reset(plain), "ewr"), ["Some(ConnectionReset)", "Err(BrokenPipe)", "Ok(0)"]);
+    assert_eq!(calls(&mut reset(plain), "ppr"), ["Err(ConnectionReset)"; 3]);
+    let data = "< PA seq=1 ack=1 len=4 \n < R seq=5 \n = CLOSED";
+    assert_eq!(calls(&mut reset(data), "rwr"), ["Ok(4)", "Err(ConnectionReset)", "Ok(0)"]);
+    assert_eq!(calls(&mut reset(data), "wrw"), ["Err(ConnectionReset)", "Ok(4)", "Err(BrokenPipe)"]);
+    let ended = "< FA seq=1 ack=1 \n = CLOSE-WAIT \n > A seq=1 ack=2 \n < R seq=2 \n = CLOSED";
+    assert_eq!(calls(&mut reset(ended), "rwrw"), ["Ok(0)", "Err(BrokenPipe)", "Ok(0)", "Err(BrokenPipe)"]);
 }
 
 #[test]

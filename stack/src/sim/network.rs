@@ -63,7 +63,7 @@ const MAX_EVENTS_AT_ONCE: u32 = 1_000_000;
 /// Getters: `now`, `node`, `name`, `link`, `counts`, `fates`, `trace`. Commands: `add_node`, `add_switch`, `connect`,
 /// `node_mut`, and the ways to record. Running: `step`, `run_until`, `run_until_idle`, `run_until_done`.
 #[derive(Debug)]
-pub struct Net<N> {
+pub struct Network<N> {
     seed: u64,
     now: Instant,
     stations: Vec<Station<N>>,
@@ -106,7 +106,7 @@ enum Event {
     Timeout { station: usize },
 }
 
-impl<N: Node> Net<N> {
+impl<N: Node> Network<N> {
     /// An empty network at time zero. All luck on its links comes from `seed`.
     pub fn new(seed: u64) -> Self {
         Self {

@@ -55,15 +55,15 @@ fn wire(text: &str) -> LinkConfig {
 }
 
 /// Two talkers and the link between them.
-fn pair(text: &str, seed: u64) -> (Net<Talker>, NodeId, NodeId, LinkId) {
-    let mut net = Net::new(seed);
+fn pair(text: &str, seed: u64) -> (Network<Talker>, NodeId, NodeId, LinkId) {
+    let mut net = Network::new(seed);
     let a = net.add_node("a", Talker::default());
     let b = net.add_node("b", Talker::default());
     let link = net.connect(a, b, wire(text));
     (net, a, b, link)
 }
 
-fn heard(net: &Net<Talker>, id: NodeId) -> Vec<(u64, usize, &str)> {
+fn heard(net: &Network<Talker>, id: NodeId) -> Vec<(u64, usize, &str)> {
     net.node(id).heard.iter().map(|(time, port, words)| (*time, *port, words.as_str())).collect()
 }
 
@@ -115,7 +115,7 @@ fn a_network_that_makes_no_progress_is_stuck() {
             None
         }
     }
-    let mut net = Net::new(1);
+    let mut net = Network::new(1);
     net.add_node("restless", Restless);
     assert_eq!(net.run_until(at(1.ms())), Stop::Stuck);
 }
@@ -130,7 +130,7 @@ fn frame(destination: u8, source: u8) -> String {
 #[test]
 fn a_switch_learns_and_a_hub_does_not() {
     for (kind, at_c) in [(SwitchKind::Switch, 2), (SwitchKind::Hub, 3)] {
-        let mut net = Net::new(1);
+        let mut net = Network::new(1);
         let switch = net.add_switch("switch", kind);
         let nodes = ["a", "b", "c"].map(|name| net.add_node(name, Talker::default()));
         for (port, node) in nodes.into_iter().enumerate() {
@@ -155,7 +155,7 @@ fn a_switch_learns_and_a_hub_does_not() {
 fn several_links_between_two_nodes_have_names_of_their_own() {
     let (mut net, a, b, first) = pair("", 1);
     let second = net.connect(a.port(1), b.port(1), wire("delay 5ms"));
-    let names = |net: &Net<Talker>, link| {
+    let names = |net: &Network<Talker>, link| {
         [net.link(link).forward(), net.link(link).backward()].map(|c| c.name().to_owned())
     };
     assert_eq!(names(&net, first), ["a->b", "b->a"]);
