@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ustack::sim::{LinkConfig, Net};
+use ustack::sim::{LinkConfig, Network};
 use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{Settings, TcpInfo};
 use ustack::time::{Instant, Units as _, at};
@@ -17,7 +17,7 @@ struct Transfer {
 /// Sends that many bytes over a link, which does to data what `forward` says and to ACKs what `backward` says.
 fn transfer(bytes: usize, seed: u64, forward: &str, backward: &str, settings: &Settings) -> Transfer {
     let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
-    let mut net = Net::new(seed);
+    let mut net = Network::new(seed);
     let alice = net.add_host("alice", &[(a, 24)]).expect("an address");
     let bob = net.add_host("bob", &[(b, 24)]).expect("an address");
     let words = "netem's words";
