@@ -8,7 +8,7 @@ use core::ops::Range;
 use std::net::IpAddr;
 
 use super::Stack;
-use super::interfaces::{Port, TxLimits};
+use super::interfaces::TxLimits;
 use super::packets::Packet;
 use super::path::LOOPBACK;
 use super::train::Train;
@@ -16,7 +16,7 @@ use super::udp::emit_datagram;
 use crate::buf::frame::{Checksum, Gso, GsoKind, InterfaceId, Medium, Offload, TxFrame};
 use crate::ip::fragment::{Fragmenter, Head, lend};
 use crate::ip::output::{Ids, Meta};
-use crate::link::Resolution;
+use crate::link::{Interface, Resolution};
 use crate::socket::endpoint::Endpoint;
 use crate::socket::table::{Kind, Path, Socket, SocketId};
 use crate::tcp::{Limits, Outgoing};
@@ -50,12 +50,20 @@ impl HeadBuffer {
         Self { bytes: [0; HEAD], len: 0 }
     }
 
-    fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
+    /// Appends bytes, as far as there is room.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        let room = &mut self.bytes[self.len..];
+        let len = bytes.len().min(room.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        self.len += len;
+    }
+
     /// Appends what `write` writes and says how long it is; nothing if it fails.
-    fn push<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
+    pub(super) fn push<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         self.len += write(&mut self.bytes[self.len..])?;
         Ok(())
     }
@@ -179,7 +187,7 @@ impl Stack {
         };
         let why = if range.start == 0 { fragmenting.why } else { Why::new(Reason::Fragment) };
         let (mac, v4) = (fragmenting.mac, head.first().is_some_and(|byte| byte >> 4 == 4));
-        push_link(&mut self.head, port, mac, v4);
+        push_link(&mut self.head, &port.interface, mac, v4);
         let room = self.head.len;
         self.head.bytes.get_mut(room..room + head.len())?.copy_from_slice(&head);
         self.head.len += head.len();
@@ -207,7 +215,7 @@ impl Stack {
         let header = if packet.has_header { 0 } else { packet.meta.header_len() };
         let mtu = port.mtu_for(packet.meta.destination, &self.pmtu);
         if header + packet.bytes.len() <= mtu {
-            push_link(&mut self.head, port, mac, v4);
+            push_link(&mut self.head, &port.interface, mac, v4);
             if !packet.has_header {
                 let len = packet.bytes.len();
                 self.head.push(|out| packet.meta.write(&mut self.ids, len, out)).ok()?;
@@ -298,11 +306,11 @@ impl Stack {
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), u64::from(segments));
         let len = outgoing.len as usize;
         let picked = if segments > 1 && limits.max_merged.is_none() {
-            port.train = Some(Train { socket: id, mac, meta, rest: outgoing });
+            port.train = Some(Train::new(id, port, &mut self.ids, mac, meta, outgoing));
             self.pick_train(interface)
         } else {
             let payload = tcp.connection.unacknowledged_bytes(outgoing.payload_range());
-            push_link(&mut self.head, port, mac, meta.source.is_ipv4());
+            push_link(&mut self.head, &port.interface, mac, meta.source.is_ipv4());
             let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits);
             self.stats.ip.out_requests += 1;
             let body = Body::Tcp(id, outgoing.payload_range());
@@ -332,7 +340,7 @@ impl Stack {
                 _ => None,
             };
             if let Some(mac) = known {
-                push_link(&mut self.head, port, mac, meta.source.is_ipv4());
+                push_link(&mut self.head, &port.interface, mac, meta.source.is_ipv4());
                 let written = push_udp(&mut self.head, &mut self.ids, &meta, &header, payload, limits);
                 self.lent = Some(id);
                 let Some(offload) = written else { return Turn::Over };
@@ -503,10 +511,10 @@ impl Stack {
 }
 
 /// Writes the link header, if the medium has one.
-pub(super) fn push_link(head: &mut HeadBuffer, port: &Port, dst: MacAddr, v4: bool) {
-    if port.interface.medium() == Medium::Ethernet {
+pub(super) fn push_link(head: &mut HeadBuffer, interface: &Interface, dst: MacAddr, v4: bool) {
+    if interface.medium() == Medium::Ethernet {
         let ether_type = if v4 { EtherType::IPV4 } else { EtherType::IPV6 };
-        let header = wire::ethernet::Header { dst, src: port.interface.mac(), ether_type };
+        let header = wire::ethernet::Header { dst, src: interface.mac(), ether_type };
         let written = head.push(|out| header.write(out));
         debug_assert!(written.is_ok(), "there is room: it is the first header");
     }

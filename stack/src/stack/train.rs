@@ -1,39 +1,79 @@
 //! A long segment on its way through a device that takes none: it leaves as a train of segments of the usual size.
 //!
 //! The connection chooses once for all of them, as it does for a device that cuts by itself; the headers differ only in
-//! sequence number, length and the flags that belong to the last byte.
+//! sequence number, length and the flags that belong to the last byte. What is the same is written once.
 
 use super::Stack;
-use super::output::{Body, Picked, push_link, push_tcp};
-use crate::buf::frame::InterfaceId;
-use crate::ip::output::Meta;
+use super::interfaces::Port;
+use super::output::{Body, HeadBuffer, Picked, push_link, push_tcp};
+use crate::buf::frame::{InterfaceId, Offload};
+use crate::ip::output::{Ids, Meta};
 use crate::socket::table::{Socket, SocketId};
 use crate::tcp::Outgoing;
 use crate::wire::ethernet::MacAddr;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{Flags, Template};
 
 /// What is left of a long segment.
 #[derive(Debug)]
 pub(super) struct Train {
-    pub(super) socket: SocketId,
-    pub(super) mac: MacAddr,
-    pub(super) meta: Meta,
+    socket: SocketId,
+    mac: MacAddr,
+    meta: Meta,
     /// The rest of it, with its place in the sequence space; its `offset` is not kept up to date.
-    pub(super) rest: Outgoing,
+    rest: Outgoing,
+    /// The headers of all full segments, unless each needs an identification of its own.
+    same: Option<Same>,
+}
+
+/// What full segments have in common.
+#[derive(Debug)]
+struct Same {
+    /// Link and IP header.
+    front: HeadBuffer,
+    tcp: Template,
 }
 
 impl Train {
-    /// Takes the next segment off; the flags that belong to the last byte stay with the rest.
-    fn cut(&mut self) -> Outgoing {
+    /// The train of `long`, which leaves through `port` by way of `mac`.
+    pub(super) fn new(
+        socket: SocketId,
+        port: &Port,
+        ids: &mut Ids,
+        mac: MacAddr,
+        meta: Meta,
+        long: Outgoing,
+    ) -> Self {
+        // RFC 6864 section 4.1: what may not be fragmented needs no identification of its own.
+        let alike = meta.dont_fragment && !port.limits().checksum;
+        let same = alike.then(|| Same::new(port, ids, mac, &meta, &long)).flatten();
+        Self { socket, mac, meta, rest: long, same }
+    }
+
+    /// The next segment; the flags that belong to the last byte stay with the rest.
+    fn next(&self) -> Outgoing {
         let mut next = self.rest;
         let size = u32::from(self.rest.segment_size);
         if next.len > size {
             next.len = size;
-            next.header.flags.remove(Flags::FIN | Flags::PSH);
+            next.header.flags.remove(LAST);
         }
-        self.rest.header.seq += next.len;
-        self.rest.len -= next.len;
         next
+    }
+}
+
+/// Flags that belong to the last byte.
+const LAST: Flags = Flags::FIN.union(Flags::PSH);
+
+impl Same {
+    fn new(port: &Port, ids: &mut Ids, mac: MacAddr, meta: &Meta, long: &Outgoing) -> Option<Self> {
+        let size = usize::from(long.segment_size);
+        let mut header = long.header;
+        header.flags.remove(LAST);
+        let mut front = HeadBuffer::new();
+        push_link(&mut front, &port.interface, mac, meta.source.is_ipv4());
+        front.push(|out| meta.write(ids, header.header_len() + size, out)).ok()?;
+        let tcp = Template::new(&header, meta.source, meta.destination, size);
+        Some(Self { front, tcp })
     }
 }
 
@@ -41,24 +81,38 @@ impl Stack {
     /// The next segment of the train that is under way at `interface`.
     pub(super) fn pick_train(&mut self, interface: InterfaceId) -> Option<Picked> {
         let port = self.ports.get_mut(interface.0 as usize)?;
+        let limits = port.limits();
         let train = port.train.as_mut()?;
-        let next = train.cut();
-        let (id, mac, meta) = (train.socket, train.mac, train.meta);
-        if train.rest.len == 0 {
-            port.train = None;
-        }
+        let size = u32::from(train.rest.segment_size);
+        let (id, seq, len) = (train.socket, train.rest.header.seq, train.rest.len.min(size));
+        let more = train.rest.len > len;
         // Between two of its segments the connection may have ended, or heard that the peer has these bytes.
         let tcp = self.sockets.get(id).and_then(Socket::tcp);
-        let Some((tcp, range)) =
-            tcp.and_then(|tcp| Some((tcp, tcp.connection.place_of(next.header.seq, next.len)?)))
-        else {
+        let found = tcp.and_then(|tcp| Some((&tcp.connection, tcp.connection.place_of(seq, len)?)));
+        let Some((connection, range)) = found else {
             port.train = None;
             return None;
         };
-        let payload = tcp.connection.unacknowledged_bytes(range.clone());
-        push_link(&mut self.head, port, mac, meta.source.is_ipv4());
-        let offload = push_tcp(&mut self.head, &mut self.ids, &meta, &next, payload, port.limits())?;
+        let payload = connection.unacknowledged_bytes(range.clone());
+        let offload = match &train.same {
+            Some(same) if more => {
+                self.head.push_bytes(same.front.as_slice());
+                self.head.push(|out| same.tcp.write(out, seq, payload)).ok()?;
+                Offload::NONE
+            }
+            _ => {
+                push_link(&mut self.head, &port.interface, train.mac, train.meta.source.is_ipv4());
+                push_tcp(&mut self.head, &mut self.ids, &train.meta, &train.next(), payload, limits)?
+            }
+        };
+        let why = train.rest.why;
+        if more {
+            train.rest.header.seq += len;
+            train.rest.len -= len;
+        } else {
+            port.train = None;
+        }
         self.stats.ip.out_requests += 1;
-        Some(Picked { body: Body::Tcp(id, range), offload, why: next.why })
+        Some(Picked { body: Body::Tcp(id, range), offload, why })
     }
 }

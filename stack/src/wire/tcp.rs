@@ -17,6 +17,8 @@ pub const MIN_HEADER_LEN: usize = 20;
 pub const MAX_HEADER_LEN: usize = 60;
 /// Bytes of options: the most there can be.
 pub const MAX_OPTIONS_LEN: usize = MAX_HEADER_LEN - MIN_HEADER_LEN;
+/// Where the sequence number lies.
+const SEQ_OFFSET: usize = 4;
 /// Where the checksum field lies.
 pub const CHECKSUM_OFFSET: usize = 16;
 
@@ -136,6 +138,41 @@ impl Header {
         out[18..20].copy_from_slice(&self.urgent.to_be_bytes());
         self.options.write(&mut out[MIN_HEADER_LEN..]);
         Ok(out)
+    }
+}
+
+/// A header written once, for segments that differ in sequence number and payload alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Template {
+    bytes: [u8; MAX_HEADER_LEN],
+    len: usize,
+    /// Over the pseudo header and `bytes`, in which sequence number and checksum are zero.
+    sum: Sum,
+}
+
+impl Template {
+    /// For segments with `payload_len` bytes of payload; the sequence number of `header` does not matter.
+    pub fn new(header: &Header, src: IpAddr, dst: IpAddr, payload_len: usize) -> Self {
+        let mut bytes = [0; MAX_HEADER_LEN];
+        let header = Header { seq: SeqNum::new(0), ..*header };
+        let len = header.write_bare(&mut bytes).map_or(0, |written| written.len());
+        let sum = Sum::pseudo(src, dst, Protocol::TCP, len + payload_len).with(&bytes[..len]);
+        Self { bytes, len, sum }
+    }
+
+    /// Writes the header of the segment that begins at `seq`, with its checksum, at the start of `out`; answers its
+    /// length.
+    ///
+    /// # Errors
+    /// `out` is too short.
+    pub fn write(&self, out: &mut [u8], seq: SeqNum, payload: [&[u8]; 2]) -> Result<usize, Error> {
+        let out = room(out, self.len, Layer::Tcp)?;
+        out.copy_from_slice(&self.bytes[..self.len]);
+        let seq = seq.get().to_be_bytes();
+        let sum = self.sum.with(&seq).with(payload[0]).with(payload[1]).checksum();
+        out[SEQ_OFFSET..SEQ_OFFSET + 4].copy_from_slice(&seq);
+        out[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+        Ok(self.len)
     }
 }
 

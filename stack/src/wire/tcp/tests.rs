@@ -117,6 +117,23 @@ fn the_payload_may_lie_in_two_parts() {
 }
 
 #[test]
+fn a_template_writes_what_the_header_would() {
+    let timestamps = Some(Timestamps { value: 1, echo: 2 });
+    let options = Options { timestamps, ..Options::default() };
+    let header =
+        Header { src_port: 7, dst_port: 8, flags: Flags::ACK, window: 9, options, ..Header::default() };
+    let payload = [&b"odd"[..], &b" and even"[..]];
+    let template = Template::new(&header, SRC, DST, 12);
+    for seq in [0, 1, 0xffff, 0xffff_ffff, 0x1234_5678].map(SeqNum::new) {
+        let (mut expected, mut found) = ([0; 60], [0; 60]);
+        Header { seq, ..header }.write(&mut expected, SRC, DST, payload).unwrap();
+        assert_eq!(template.write(&mut found, seq, payload), Ok(32));
+        assert_eq!(found, expected);
+    }
+    assert!(template.write(&mut [0; 31], SeqNum::new(1), payload).is_err());
+}
+
+#[test]
 fn reserved_bits_are_ignored() {
     let mut bytes = segment(&Header { flags: Flags::all(), ..Header::default() }, b"");
     bytes[12] |= 0x0e;
