@@ -8,6 +8,7 @@ use crate::ip::icmp_error::IcmpErrorStats;
 use crate::ip::input::InputStats;
 use crate::ip::pmtu::PmtuStats;
 use crate::ip::reassembly::ReassemblyStats;
+use crate::tcp::ListenerStats;
 use crate::why::Reason;
 use crate::wire::tcp::Flags;
 
@@ -89,11 +90,27 @@ pub struct TcpStats {
     pub time_wait_overflows: u64,
     /// Connections refused because there are too many sockets.
     pub socket_limit_drops: u64,
-    /// Handshakes that listeners dropped or cut short, see each listener's own counters.
+    /// SYNs and completed handshakes that listeners dropped for want of room.
     pub listen_drops: u64,
+    /// SYNs answered with a cookie.
+    pub syncookies_sent: u64,
+    /// Connections made from a cookie that came back.
+    pub syncookies_recv: u64,
+    /// ACKs to a listener whose cookie was wrong or too old.
+    pub syncookies_failed: u64,
 }
 
 impl TcpStats {
+    /// Counts what a listener did between two looks at its own counters.
+    pub(crate) fn count_listener(&mut self, before: &ListenerStats, after: &ListenerStats) {
+        let drops =
+            |stats: &ListenerStats| stats.syns_dropped + stats.cookies_dropped + stats.accept_overflows;
+        self.listen_drops += drops(after) - drops(before);
+        self.syncookies_sent += after.cookies_sent - before.cookies_sent;
+        self.syncookies_recv += after.cookies_accepted - before.cookies_accepted;
+        self.syncookies_failed += after.cookies_refused - before.cookies_refused;
+    }
+
     /// Counts a segment that leaves.
     pub(crate) fn count_out(&mut self, flags: Flags, reason: Reason, segments: u64) {
         match reason {

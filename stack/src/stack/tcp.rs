@@ -354,7 +354,11 @@ impl Stack {
         let full = self.sockets.len() >= self.config.max_sockets;
         let Ok(entry) = self.listener_mut(id) else { return };
         let ip = entry.ip;
-        match entry.listener.handle_segment(now, tuple, start, segment) {
+        let before = *entry.listener.stats();
+        let verdict = entry.listener.handle_segment(now, tuple, start, segment);
+        let after = *entry.listener.stats();
+        self.stats.tcp.count_listener(&before, &after);
+        match verdict {
             Verdict::Done => {}
             Verdict::Reset(outgoing) => self.reply_tcp(&tuple, ip, &outgoing),
             Verdict::Established(_) if full => self.stats.tcp.socket_limit_drops += 1,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::connection::{Connection, Start};
 use super::handshake::{Course, Offer, Peer, syn_ack_header};
-use super::options::Settings;
+use super::options::{Settings, SynCookiePolicy};
 use super::rtt::{INITIAL_RTO, MAX_RTO};
 use super::segment::{Outgoing, Ports, Segment, reset_for};
 use super::syncookie::{SynCookies, mark_timestamp, read_timestamp};
@@ -79,9 +79,9 @@ pub struct SynAck<K> {
 pub struct ListenerStats {
     /// SYNs received.
     pub syns: u64,
-    /// SYNs dropped because the accept queue was full.
+    /// SYNs dropped because the accept queue was full, or too many connections were half open and cookies are off.
     pub syns_dropped: u64,
-    /// SYNs answered with a cookie because there were too many half-open connections.
+    /// SYNs answered with a cookie, as [`Settings::syn_cookies`] has it.
     pub cookies_sent: u64,
     /// Connections made from a cookie.
     pub cookies_accepted: u64,
@@ -241,8 +241,17 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         }
         let ports = Ports::of_received(&segment.header);
         let offer = Offer::new(&self.settings, start.max_segment);
-        if self.half_open.len() >= self.backlog {
-            return self.answer_with_cookie(now, peer, &start, &offer, segment);
+        let full = self.half_open.len() >= self.backlog;
+        match self.settings.syn_cookies {
+            SynCookiePolicy::Off if full => {
+                self.stats.syns_dropped += 1;
+                return;
+            }
+            SynCookiePolicy::WhenFull if full => {
+                return self.answer_with_cookie(now, peer, &start, &offer, segment);
+            }
+            SynCookiePolicy::Always => return self.answer_with_cookie(now, peer, &start, &offer, segment),
+            SynCookiePolicy::Off | SynCookiePolicy::WhenFull => {}
         }
         let entry = HalfOpen {
             ports,

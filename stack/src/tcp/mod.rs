@@ -36,7 +36,7 @@ pub use connection::{Connection, Event, Readiness, Start};
 pub use error::{Error, IcmpError};
 pub use info::{Counters, TcpInfo};
 pub use listener::{Listener, ListenerStats, SynAck, Verdict};
-pub use options::{Keepalive, Settings};
+pub use options::{Keepalive, Settings, SynCookiePolicy};
 pub use segment::{Limits, Outgoing, Ports, Segment, reset_for};
 pub use state::State;
 pub use time_wait::{TimeWait, TimeWaitVerdict};

@@ -39,6 +39,8 @@ pub struct Settings {
     pub syn_ack_retries: u8,
     /// How often a segment is repeated before the connection is given up (R2 of RFC 9293 section 3.8.3).
     pub retries: u8,
+    /// When a listener answers SYNs with cookies instead of remembering them (RFC 4987 section 3.6).
+    pub syn_cookies: SynCookiePolicy,
     /// How long a closed socket waits in FIN-WAIT-2 for the peer's FIN.
     pub fin_wait_2_timeout: Duration,
     /// How long TIME-WAIT lasts: 2 MSL.
@@ -65,10 +67,23 @@ impl Default for Settings {
             syn_retries: 7,
             syn_ack_retries: 5,
             retries: 15,
+            syn_cookies: SynCookiePolicy::default(),
             fin_wait_2_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(60),
         }
     }
+}
+
+/// When a listener answers SYNs with cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SynCookiePolicy {
+    /// Never: a SYN that finds the backlog full is dropped.
+    Off,
+    /// When there are as many half-open connections as the backlog allows.
+    #[default]
+    WhenFull,
+    /// Always: no handshake is remembered, and no SYN-ACK repeated.
+    Always,
 }
 
 /// When and how often an idle peer is probed (RFC 9293 section 3.8.4).

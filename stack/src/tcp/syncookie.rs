@@ -3,9 +3,11 @@
 //! ```text
 //!   sequence number:   31      27 26   24 23                      0
 //!                      [ minutes ][  MSS ][ keyed hash of it all   ]
-//!   timestamp:         31                     6    5    4         0
-//!                      [ our clock, a bit late ][ S ][ wscale, 31: none ]
+//!   timestamp:         31                     6    5    4   3         0
+//!                      [ our clock, a bit late ][ E ][ S ][ wscale, 15: none ]
 //! ```
+//!
+//! S: SACK. E: ECN, 0 as long as none is agreed. Linux divides its timestamps in the same way.
 
 use core::hash::Hash;
 
@@ -19,7 +21,8 @@ use crate::wire::tcp::Options;
 const MSS: [u16; 8] = [536, 1220, 1300, 1360, 1400, 1440, 1460, 8940];
 /// How long a count of the clock lasts; a cookie lives for one or two.
 const TICK: Duration = Duration::from_secs(64);
-const NO_SCALE: u8 = 31;
+const NO_SCALE: u8 = 15;
+const SACK_BIT: u32 = 4;
 const TS_BITS: u32 = 6;
 
 /// Makes and checks cookies.
@@ -71,7 +74,7 @@ impl SynCookies {
 /// The timestamp of a SYN-ACK that remembers window scale and SACK: at or before `value`, so that the clock never goes back.
 pub(crate) fn mark_timestamp(value: u32, peer: &Options) -> u32 {
     let scale = peer.window_scale.map_or(NO_SCALE, |shift| shift.min(14));
-    let bits = u32::from(peer.sack_permitted) << 5 | u32::from(scale);
+    let bits = u32::from(peer.sack_permitted) << SACK_BIT | u32::from(scale);
     let marked = value >> TS_BITS << TS_BITS | bits;
     if marked > value { marked.wrapping_sub(1 << TS_BITS) } else { marked }
 }
@@ -79,8 +82,8 @@ pub(crate) fn mark_timestamp(value: u32, peer: &Options) -> u32 {
 /// What a timestamp that came back remembers; nothing without one.
 pub(crate) fn read_timestamp(mss: u16, echo: Option<u32>) -> Remembered {
     let Some(echo) = echo else { return Remembered { mss, window_scale: None, sack: false } };
-    let scale = (echo & 31) as u8;
-    Remembered { mss, window_scale: (scale <= 14).then_some(scale), sack: echo >> 5 & 1 == 1 }
+    let scale = (echo & 15) as u8;
+    Remembered { mss, window_scale: (scale <= 14).then_some(scale), sack: echo >> SACK_BIT & 1 == 1 }
 }
 
 fn count(now: Instant) -> u32 {

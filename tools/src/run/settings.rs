@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ustack::tcp;
 use ustack::tcp::congestion::Algorithm;
+use ustack::tcp::{self, SynCookiePolicy};
 use ustack::time::Duration;
 
 use super::expr::Value;
@@ -107,6 +107,15 @@ const KEYS: &[(&str, &str, Set)] = &[
     }),
     ("syn_retries", "a count", |s, v| put(&mut s.tcp.syn_retries, v.parse().ok())),
     ("syn_ack_retries", "a count", |s, v| put(&mut s.tcp.syn_ack_retries, v.parse().ok())),
+    ("syn_cookies", "0 (off), 1 (when full) or 2 (always)", |s, v| {
+        let policy = match v {
+            "0" => SynCookiePolicy::Off,
+            "1" => SynCookiePolicy::WhenFull,
+            "2" => SynCookiePolicy::Always,
+            _ => return None,
+        };
+        put(&mut s.tcp.syn_cookies, Some(policy))
+    }),
     ("retries", "a count", |s, v| put(&mut s.tcp.retries, v.parse().ok())),
     ("fin_wait_2_secs", "seconds", |s, v| put(&mut s.tcp.fin_wait_2_timeout, seconds(v))),
     ("time_wait_secs", "seconds", |s, v| put(&mut s.tcp.time_wait, seconds(v))),

@@ -11,6 +11,7 @@ const SYSCTLS: &[(&str, &str)] = &[
     ("tcp_window_scaling", "window_scaling"),
     ("tcp_syn_retries", "syn_retries"),
     ("tcp_synack_retries", "syn_ack_retries"),
+    ("tcp_syncookies", "syn_cookies"),
     ("tcp_retries2", "retries"),
     ("tcp_fin_timeout", "fin_wait_2_secs"),
     ("tcp_keepalive_time", "keepalive_time_secs"),
