@@ -47,7 +47,8 @@ fn the_kernel_echoes_what_the_stack_sends() {
     });
 }
 
-/// So many connections overflow the queue of a TAP: frames are lost on a good link too, and come again after the end.
+/// On a busy machine so many connections may overflow the queue of a TAP, or be late: frames are lost or repeated on a good
+/// link too, and come again after the end.
 fn crowded() -> Vec<&'static str> {
     [FLOW_CONTROL, LOSS, RESET].concat()
 }

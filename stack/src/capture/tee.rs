@@ -4,13 +4,15 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::{Capture, Direction, InterfaceId, Record};
-use crate::buf::frame::{Capabilities, RxFrame, TxFrame};
+use crate::buf::frame::{Capabilities, Checksum, RxFrame, TxFrame};
 use crate::device::Device;
 use crate::time::Instant;
+use crate::wire::checksum::Sum;
 
 /// A device around a device that captures both directions, with the `why` of what is sent as its comment.
 ///
-/// Frames are written as they pass: merged ones merged, and with the checksum that the device is yet to complete.
+/// Merged frames are written merged. A checksum that the device is yet to complete is complete in the capture, so that
+/// whoever reads it takes nothing for damaged that was not.
 #[derive(Debug)]
 pub struct Tee<D> {
     inner: D,
@@ -54,7 +56,7 @@ impl<D: Device> Device for Tee<D> {
         if let Some(frame) = &frame {
             let direction = Some(Direction::In);
             let record = Record { interface: self.interface, time: now, direction, comment: None };
-            self.capture.write(&record, &[frame.bytes]);
+            write(&self.capture, &record, frame.offload.checksum, frame.bytes, [&[], &[]]);
         }
         Ok(frame)
     }
@@ -64,7 +66,7 @@ impl<D: Device> Device for Tee<D> {
         self.inner.send(now, frame)?;
         let direction = Some(Direction::Out);
         let record = Record { interface: self.interface, time: now, direction, comment: Some(&frame.why) };
-        self.capture.write(&record, &[frame.head, frame.body[0], frame.body[1]]);
+        write(&self.capture, &record, frame.offload.checksum, frame.head, frame.body);
         Ok(())
     }
 
@@ -74,5 +76,69 @@ impl<D: Device> Device for Tee<D> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.inner.poll_timeout()
+    }
+}
+
+/// Writes a frame, with its checksum completed where that lies in `head`.
+fn write(capture: &Capture, record: &Record<'_>, checksum: Checksum, head: &[u8], body: [&[u8]; 2]) {
+    let [first, second] = body;
+    let Some((at, sum)) = completed(checksum, head, body) else {
+        return capture.write(record, &[head, first, second]);
+    };
+    capture.write(record, &[&head[..at], &sum, &head[at + sum.len()..], first, second]);
+}
+
+/// Where the checksum lies in `head`, and what belongs there; None if it is there already.
+fn completed(checksum: Checksum, head: &[u8], body: [&[u8]; 2]) -> Option<(usize, [u8; 2])> {
+    let Checksum::Partial { start, offset } = checksum else { return None };
+    let (start, at) = (usize::from(start), usize::from(start) + usize::from(offset));
+    head.get(at..at + 2)?;
+    // The field holds the pseudo header's sum, and so has its part in this one.
+    let sum = Sum::ZERO.with(&head[start..]).with(body[0]).with(body[1]).checksum();
+    // RFC 768: zero would say that there is none; for TCP, all ones mean the same.
+    let sum = if sum == 0 { u16::MAX } else { sum };
+    Some((at, sum.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buf::frame::{Medium, Offload};
+    use crate::capture::Reader;
+    use crate::device::Memory;
+    use crate::why::{Reason, Why};
+    use crate::wire::ip::Protocol;
+    use crate::wire::udp;
+
+    #[test]
+    fn a_checksum_that_the_device_completes_is_complete_in_the_capture() {
+        let [src, dst] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+        let body: [&[u8]; 2] = [b"odd", b"lengths"];
+        let len = udp::Header::LEN + body[0].len() + body[1].len();
+        let mut head = [0; 28];
+        head[20..26].copy_from_slice(&[0, 7, 0, 9, 0, len as u8]);
+        let sum = Sum::pseudo(src, dst, Protocol::UDP, len).partial();
+        head[26..].copy_from_slice(&sum.to_be_bytes());
+
+        let mut capabilities = Capabilities::plain(Medium::Ip, 1500);
+        capabilities.checksum = true;
+        let (device, _other) = Memory::builder(capabilities).pair().unwrap();
+        let (capture, buffer) = Capture::in_memory();
+        let mut tee = Tee::new(device, capture, "tun0").unwrap();
+        let checksum = Checksum::Partial { start: 20, offset: 6 };
+        let frame = TxFrame {
+            head: &head,
+            body,
+            offload: Offload { checksum, gso: None },
+            why: Why::new(Reason::Datagram),
+        };
+        tee.send(Instant::ZERO, &frame).unwrap();
+        tee.capture().finish().unwrap();
+
+        let bytes = buffer.bytes();
+        let mut reader = Reader::new(&bytes[..]).unwrap();
+        let packet = reader.next_packet().unwrap().unwrap();
+        let (_, payload) = udp::Header::parse(&packet.bytes[20..], src, dst, Checksum::Full).unwrap();
+        assert_eq!(payload, b"oddlengths");
     }
 }

@@ -1,7 +1,8 @@
 //! The stack that sockets, tasks and a driver share.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 use std::{io, mem};
 
@@ -18,12 +19,17 @@ use crate::time::Instant;
 /// Frames taken from one device before the others and the applications get their turn.
 const BATCH: usize = 64;
 
+/// So many threads that wait for the lock are a crowd, in which the driver's turn comes late.
+const CROWD: usize = 4;
+
 /// How a driver is woken.
 type Kick = Arc<dyn Fn() + Send + Sync>;
 
 pub(crate) struct Shared {
     clock: Clock,
     inner: Mutex<Inner>,
+    /// Threads that wait for the lock.
+    waiting: AtomicUsize,
     kick: Mutex<Option<Kick>>,
 }
 
@@ -36,6 +42,8 @@ pub(crate) struct Inner {
     /// Until when the driver sleeps, if it does: who needs it earlier kicks it.
     asleep_until: Option<Instant>,
     observed: Vec<Event>,
+    /// What a device failed with while another thread stood in for the driver, which is to end by it.
+    failed: Option<io::Error>,
 }
 
 /// A device and the interface that it carries.
@@ -65,8 +73,14 @@ impl Shared {
             times: TimeWakers::default(),
             asleep_until: None,
             observed: Vec::new(),
+            failed: None,
         };
-        Arc::new(Self { clock, inner: Mutex::new(inner), kick: Mutex::new(None) })
+        Arc::new(Self {
+            clock,
+            inner: Mutex::new(inner),
+            waiting: AtomicUsize::new(0),
+            kick: Mutex::new(None),
+        })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -80,7 +94,12 @@ impl Shared {
         let now = self.clock.now();
         let result = f(&mut inner, now);
         inner.settle(now, &mut wake);
-        let kick = inner.asleep_until.is_some_and(|until| inner.poll_timeout().is_some_and(|at| at < until));
+        if self.waiting.load(Ordering::Relaxed) >= CROWD {
+            // The driver is one of many: whoever has the lock does its work, before a device's queue overflows.
+            inner.stand_in(now, &mut wake);
+        }
+        let earlier = |until| inner.failed.is_some() || inner.poll_timeout().is_some_and(|at| at < until);
+        let kick = inner.asleep_until.is_some_and(earlier);
         if kick {
             inner.asleep_until = None;
         }
@@ -142,6 +161,9 @@ impl Shared {
         let mut wake = Vec::new();
         let mut inner = self.lock();
         let now = self.clock.now();
+        if let Some(error) = inner.failed.take() {
+            return Err(error);
+        }
         let more = inner.receive(now)?;
         inner.stack.handle_timeout(now);
         inner.times.take_due(now, &mut wake);
@@ -172,7 +194,15 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic of an application's thread inside the lock is a bug of ours that the others need not die of.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.inner.try_lock() {
+            Ok(inner) => return inner,
+            Err(TryLockError::Poisoned(error)) => return error.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        inner
     }
 }
 
@@ -226,6 +256,17 @@ impl Inner {
             more |= taken == BATCH;
         }
         Ok(more)
+    }
+
+    /// A driver's turn in another thread's hands. Deadlines are left to the driver: a late timer loses nothing.
+    fn stand_in(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+        if self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = self.receive(now) {
+            self.failed = Some(error);
+        }
+        self.settle(now, wake);
     }
 
     /// Sends what is ready and collects whom the events concern.
