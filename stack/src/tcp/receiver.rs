@@ -68,7 +68,7 @@ pub(crate) enum Taken {
 }
 
 /// Separate pieces out of order that are kept for one connection.
-const MAX_HOLES: usize = 128;
+const MAX_HOLES: usize = 2048;
 
 impl Receiver {
     /// After the peer's SYN, with the right edge of the window that our SYN offered.

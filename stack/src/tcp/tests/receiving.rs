@@ -286,7 +286,7 @@ fn the_echoed_timestamp_is_that_of_the_first_unacknowledged_segment() {
 #[test]
 fn too_many_holes_are_refused() {
     let mut one = One::established(Settings { recv_buffer: 60_000, ..bare() });
-    for i in 0..200 {
+    for i in 0..2200 {
         one.play(&format!("< A seq={} ack=1 len=10 \n > A ack=1", 101 + 20 * i));
     }
     assert!(one.c.info().counters.holes_refused > 0);
