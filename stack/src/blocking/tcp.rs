@@ -181,6 +181,30 @@ impl TcpStream {
         self.inner.set_nodelay(nodelay)
     }
 
+    /// Holds back what does not fill a segment until it is switched off again, or for 200 ms (`TCP_CORK`).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        self.inner.set_cork(cork)
+    }
+
+    /// Acknowledges each segment at once (`TCP_QUICKACK`, but it stays).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        self.inner.set_quickack(quickack)
+    }
+
+    /// As `write`, and says that more will follow soon (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        block_on(self.timeouts.write(), self.inner.write_more(bytes))
+    }
+
     /// Changes any option.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use super::Net;
 use super::socket::Socket;
 use super::wakers::Interest;
+use crate::Stack;
 use crate::tcp::{Settings, TcpInfo};
 
 /// Waits for connections on a port.
@@ -173,6 +174,16 @@ impl TcpStream {
         poll_fn(|cx| self.poll_send(cx, bytes)).await
     }
 
+    /// As `write`, and says that more will follow soon: what does not fill a segment waits for it, at most for 200 ms
+    /// (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// As `write`.
+    pub async fn write_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        let more = |stack: &mut Stack, now, id| stack.tcp_send_more(now, id, bytes);
+        poll_fn(|cx| self.socket.poll(cx, Interest::Write, more)).await
+    }
+
     /// Writes all.
     ///
     /// # Errors
@@ -241,6 +252,22 @@ impl TcpStream {
     /// The stack has closed the socket.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.configure(|settings| settings.nodelay = nodelay)
+    }
+
+    /// Holds back what does not fill a segment until it is switched off again, or for 200 ms (`TCP_CORK`).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        self.configure(|settings| settings.cork = cork)
+    }
+
+    /// Acknowledges each segment at once (`TCP_QUICKACK`, but it stays).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        self.configure(|settings| settings.quickack = quickack)
     }
 
     /// As `read`, for those who write futures by hand.

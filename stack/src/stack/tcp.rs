@@ -165,6 +165,15 @@ impl Stack {
         self.on_tcp(now, id, |connection| connection.send(now, bytes))
     }
 
+    /// As `tcp_send`, and says that more will follow soon: what does not fill a segment waits for it, at most for
+    /// 200 ms (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// As `tcp_send`.
+    pub fn tcp_send_more(&mut self, now: Instant, id: SocketId, bytes: &[u8]) -> Result<usize, Error> {
+        self.on_tcp(now, id, |connection| connection.send_more(now, bytes))
+    }
+
     /// Gives received bytes; 0 is the end of the stream.
     ///
     /// # Errors
@@ -235,6 +244,8 @@ impl Stack {
         }
         self.on_tcp(now, id, |connection| {
             connection.set_nodelay(now, settings.nodelay);
+            connection.set_cork(now, settings.cork);
+            connection.set_quickack(now, settings.quickack);
             connection.set_keepalive(now, settings.keepalive);
             connection.set_linger(settings.linger);
             connection.set_user_timeout(now, settings.user_timeout);

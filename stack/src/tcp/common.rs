@@ -35,6 +35,10 @@ pub(crate) struct Common {
     pub(crate) dirty: bool,
     /// A segment that does not depend on the state any more: a RST, the last ACK.
     pub(crate) parting: Option<Outgoing>,
+    /// The application said with its last bytes that more will follow soon.
+    pub(crate) more: bool,
+    /// What the cork holds back leaves all the same: it has waited long enough.
+    pub(crate) cork_due: bool,
     /// The application has let go.
     pub(crate) orphaned: bool,
     /// The application has written its last byte.
@@ -51,6 +55,8 @@ pub(crate) struct Common {
 
 /// Buffers that stand empty for this long give their memory back.
 const IDLE_TIME: Duration = Duration::from_secs(1);
+/// For how long a cork holds back what does not fill a segment.
+const CORK_TIME: Duration = Duration::from_millis(200);
 /// No path is narrower than this: TCP header, timestamps and a few bytes.
 pub(crate) const MIN_SEGMENT: usize = BASE_HEADER + 12 + 16;
 
@@ -69,6 +75,8 @@ impl Common {
             max_segment: max_segment.max(MIN_SEGMENT),
             dirty: false,
             parting: None,
+            more: false,
+            cork_due: false,
             orphaned: false,
             write_shut: false,
             read_shut: false,
@@ -121,6 +129,28 @@ impl Common {
         }
         self.tx.shrink();
         self.rx.shrink();
+    }
+
+    /// Whether what does not fill a segment is to wait for company.
+    pub(crate) const fn is_corked(&self) -> bool {
+        (self.settings.cork || self.more) && !self.cork_due
+    }
+
+    /// A cork holds back what does not fill a segment; not for ever.
+    pub(crate) fn arm_cork(&mut self, now: Instant) {
+        self.timers.set_if_unset(Timer::Cork, now + CORK_TIME);
+    }
+
+    /// New data left: what is held back from now on has its full time.
+    pub(crate) fn disarm_cork(&mut self) {
+        self.timers.stop(Timer::Cork);
+        self.cork_due = false;
+    }
+
+    /// What a cork holds back leaves.
+    pub(crate) fn uncork(&mut self) {
+        self.cork_due = true;
+        self.dirty = true;
     }
 
     pub(crate) fn arm_keepalive(&mut self, now: Instant) {

@@ -8,7 +8,7 @@ use super::congestion::{self, Algorithm};
 use super::error::{Error, IcmpError};
 use super::handshake::{Course, Offer, Opening, Peer, establish};
 use super::info::TcpInfo;
-use super::options::{Keepalive, Settings};
+use super::options::Settings;
 use super::receiver::Owed;
 use super::segment::{Outgoing, Ports};
 use super::state::{Block, State, Synchronised};
@@ -18,6 +18,8 @@ use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
+
+mod tuning;
 
 pub use super::event::{Event, Readiness};
 
@@ -228,6 +230,17 @@ impl Connection {
         self.send_slices(now, &[data])
     }
 
+    /// As `send`, and says that more will follow soon: what does not fill a segment waits for it, at most for 200 ms
+    /// (`MSG_MORE`).
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn send_more(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
+        let taken = self.send_slices(now, &[data])?;
+        self.common.more = true;
+        Ok(taken)
+    }
+
     /// As `send`, from several pieces.
     ///
     /// # Errors
@@ -249,6 +262,7 @@ impl Connection {
         }
         common.handle_activity(now);
         common.arm_user_timeout(now);
+        common.more = false;
         common.dirty = true;
         Ok(taken)
     }
@@ -380,23 +394,6 @@ impl Connection {
         Some(time_wait)
     }
 
-    /// Switches Nagle's algorithm off or on.
-    pub fn set_nodelay(&mut self, now: Instant, nodelay: bool) {
-        let _ = now;
-        self.common.settings.nodelay = nodelay;
-        self.common.dirty = true;
-    }
-
-    /// Sets keepalive.
-    pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
-        self.common.settings.keepalive = keepalive;
-        self.common.timers.stop(Timer::Keepalive);
-        if let Block::Open(open) = &mut self.block {
-            open.keepalive_probes = 0;
-            self.common.arm_keepalive(now);
-        }
-    }
-
     /// Changes the congestion control. It begins with the window and the threshold of the one before.
     pub fn set_congestion(&mut self, now: Instant, algorithm: Algorithm) {
         if let Block::Open(open) = &mut self.block {
@@ -405,25 +402,6 @@ impl Connection {
             open.congestion = algorithm.build(&congestion::Start { now, smss, cwnd, ssthresh });
         }
         self.common.settings.congestion = algorithm;
-    }
-
-    /// Sets linger.
-    pub fn set_linger(&mut self, linger: Option<Duration>) {
-        self.common.settings.linger = linger;
-    }
-
-    /// Sets the user timeout; it counts from now.
-    pub fn set_user_timeout(&mut self, now: Instant, timeout: Option<Duration>) {
-        self.common.settings.user_timeout = timeout;
-        self.common.timers.stop(Timer::UserTimeout);
-        let waits = match &self.block {
-            Block::Opening(_) => true,
-            Block::Open(open) => open.sender.has_unacked(self.common.tx.len()),
-            Block::TimeWait(_) | Block::Closed => false,
-        };
-        if waits {
-            self.common.arm_user_timeout(now);
-        }
     }
 
     /// Sets the size of the send buffer. What is in it stays.

@@ -522,6 +522,9 @@ impl Input<'_> {
     }
 
     fn arm_delayed_ack(&mut self) {
+        if self.open.receiver.owed == Owed::Delayed && self.common.settings.quickack {
+            self.open.receiver.owe(Reason::Ack);
+        }
         if self.open.receiver.owed == Owed::Delayed {
             let at = self.now + self.common.settings.delayed_ack;
             self.common.timers.set_if_unset(Timer::DelayedAck, at);

@@ -8,6 +8,10 @@ use crate::time::Duration;
 pub struct Settings {
     /// Send small segments at once (RFC 9293 section 3.7.4: Nagle off).
     pub nodelay: bool,
+    /// Hold back what does not fill a segment until this is off again, or for 200 ms (`TCP_CORK`). Wins over `nodelay`.
+    pub cork: bool,
+    /// Acknowledge each segment at once (`TCP_QUICKACK`).
+    pub quickack: bool,
     /// Probe an idle peer; `None` never does.
     pub keepalive: Option<Keepalive>,
     /// What `close` does with data not yet acknowledged. `None`: it goes on in the background.
@@ -51,6 +55,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             nodelay: false,
+            cork: false,
+            quickack: false,
             keepalive: None,
             linger: None,
             user_timeout: None,

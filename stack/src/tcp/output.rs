@@ -150,6 +150,7 @@ impl Output<'_> {
         let at = self.now + self.open.rtt.rto();
         self.common.timers.set_if_unset(Timer::Rto, at);
         self.common.timers.stop(Timer::Persist);
+        self.common.disarm_cork();
         self.open.arm_probe(self.common, self.now);
         Some(self.emit_piece(Piece { start, len, fin }, options, size, why))
     }
@@ -161,10 +162,11 @@ impl Output<'_> {
         let unsent = sender.unsent(self.common.tx.len());
         let tail = len % size;
         let all = len == unsent;
+        let corked = self.common.is_corked() && !sender.fin;
         // Minshall's form of Nagle: one small segment in flight at most. What the stream ends with does not wait.
         let nagle =
             self.common.settings.nodelay || sender.fin || sender.small_end.at_or_before(sender.snd_una);
-        if (tail == 0 && len > 0) || (all && nagle) {
+        if (tail == 0 && len > 0) || (all && nagle && !corked) {
             return Some(len);
         }
         if len > size {
@@ -173,7 +175,9 @@ impl Output<'_> {
         if len >= (sender.max_snd_wnd / 2).max(1) && !all || sender.probe_due {
             return Some(len);
         }
-        if !all && sender.flight() == 0 {
+        if all && corked {
+            self.common.arm_cork(self.now);
+        } else if !all && sender.flight() == 0 {
             self.wait_for_window();
         }
         None

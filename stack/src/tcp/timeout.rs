@@ -32,6 +32,7 @@ impl Connection {
                 Timer::UserTimeout => self.give_up(),
                 Timer::FinWait2 => self.finish(None),
                 Timer::Pacing => self.common.dirty = true,
+                Timer::Cork => self.common.uncork(),
                 Timer::Linger => self.reset(now, Error::ConnectionAborted, Reason::Abort),
                 Timer::TimeWait => self.finish(None),
                 Timer::Idle => self.handle_idle(now),

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     UserTimeout,
     /// The next segment may leave.
     Pacing,
+    /// What a cork holds back has waited long enough.
+    Cork,
     /// A closed socket's data should be acknowledged by now.
     Linger,
     /// TIME-WAIT is over.
@@ -43,6 +45,7 @@ const ALL: [Timer; COUNT] = [
     Timer::FinWait2,
     Timer::UserTimeout,
     Timer::Pacing,
+    Timer::Cork,
     Timer::Linger,
     Timer::TimeWait,
     Timer::Idle,

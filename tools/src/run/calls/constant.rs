@@ -37,7 +37,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("MSG_EOR", 0x80),
     ("MSG_WAITALL", 0x100),
     ("MSG_NOSIGNAL", 0x4000),
-    ("MSG_MORE", 0x8000),
+    ("MSG_MORE", MSG_MORE),
     ("MSG_FASTOPEN", 0x2000_0000),
     ("POLLIN", 0x1),
     ("POLLPRI", 0x2),
@@ -82,6 +82,7 @@ const CONSTANTS: &[(&str, i64)] = &[
 pub(super) const O_NONBLOCK: i64 = 0x800;
 pub(super) const MSG_PEEK: i64 = 2;
 pub(super) const MSG_DONTWAIT: i64 = 0x40;
+pub(super) const MSG_MORE: i64 = 0x8000;
 pub(super) const FIONREAD: i64 = 0x541b;
 pub(super) const SIOCOUTQ: i64 = 0x5411;
 pub(super) const SIOCOUTQNSD: i64 = 0x894b;

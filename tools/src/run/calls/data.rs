@@ -3,7 +3,7 @@
 use ustack::tcp::State;
 use ustack::{Error, SocketId};
 
-use super::constant::{MSG_PEEK, errno_of};
+use super::constant::{MSG_MORE, MSG_PEEK, errno_of};
 use super::fd::{Fd, Kind};
 use super::open::open_datagram;
 use super::{Args, Outcome, Process, Progress, fails, fails_with, or_blocks, returns};
@@ -129,7 +129,12 @@ fn send_stream(
     }
     while progress.bytes < count {
         let bytes = pattern_bytes(fd.written, count - progress.bytes);
-        match world.stack.tcp_send(world.now, id, &bytes) {
+        let result = if flags & MSG_MORE != 0 {
+            world.stack.tcp_send_more(world.now, id, &bytes)
+        } else {
+            world.stack.tcp_send(world.now, id, &bytes)
+        };
+        match result {
             Ok(taken) => {
                 progress.bytes += taken;
                 fd.written = fd.written.wrapping_add(taken as u32);

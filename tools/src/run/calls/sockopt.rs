@@ -93,6 +93,8 @@ fn change(
         "TCP_KEEPINTVL" => keepalive.interval = seconds(),
         "TCP_KEEPCNT" => keepalive.count = small(),
         "TCP_NODELAY" => fd.tcp.nodelay = on,
+        "TCP_CORK" => fd.tcp.cork = on,
+        "TCP_QUICKACK" => fd.tcp.quickack = on,
         "TCP_MAXSEG" => fd.tcp.max_mss = Some(u16::try_from(number).unwrap_or(u16::MAX)),
         "TCP_USER_TIMEOUT" => {
             fd.tcp.user_timeout = on.then(|| Duration::from_millis(u64::try_from(number).unwrap_or(0)));
@@ -140,6 +142,8 @@ fn current(fd: &mut Fd, world: &mut World, name: &str) -> Option<Value> {
         "TCP_KEEPINTVL" => Value::Int(fd.keepalive.interval.as_secs() as i64),
         "TCP_KEEPCNT" => Value::Int(i64::from(fd.keepalive.count)),
         "TCP_NODELAY" => truth(fd.tcp.nodelay),
+        "TCP_CORK" => truth(fd.tcp.cork),
+        "TCP_QUICKACK" => truth(fd.tcp.quickack),
         "TCP_MAXSEG" => Value::Int(max_segment(fd, &info())),
         "TCP_USER_TIMEOUT" => Value::Int(fd.tcp.user_timeout.map_or(0, |timeout| timeout.as_millis() as i64)),
         "TCP_SYNCNT" => Value::Int(i64::from(fd.tcp.syn_retries)),

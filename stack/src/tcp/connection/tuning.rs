@@ -1,0 +1,72 @@
+//! What an application changes about a connection that has begun.
+
+use super::Connection;
+use crate::tcp::options::Keepalive;
+use crate::tcp::receiver::Owed;
+use crate::tcp::state::Block;
+use crate::tcp::timer::Timer;
+use crate::time::{Duration, Instant};
+use crate::why::Reason;
+
+impl Connection {
+    /// Switches Nagle's algorithm off or on.
+    pub fn set_nodelay(&mut self, now: Instant, nodelay: bool) {
+        let _ = now;
+        self.common.settings.nodelay = nodelay;
+        self.common.dirty = true;
+    }
+
+    /// Sets keepalive.
+    pub fn set_keepalive(&mut self, now: Instant, keepalive: Option<Keepalive>) {
+        self.common.settings.keepalive = keepalive;
+        self.common.timers.stop(Timer::Keepalive);
+        if let Block::Open(open) = &mut self.block {
+            open.keepalive_probes = 0;
+            self.common.arm_keepalive(now);
+        }
+    }
+
+    /// Corks the connection: what does not fill a segment waits until the cork is taken out, or for 200 ms.
+    pub fn set_cork(&mut self, now: Instant, cork: bool) {
+        let _ = now;
+        let common = &mut self.common;
+        if common.settings.cork && !cork {
+            common.more = false;
+            common.timers.stop(Timer::Cork);
+            common.dirty = true;
+        }
+        common.settings.cork = cork;
+    }
+
+    /// Acknowledges each segment at once from now on, or lets acknowledgments wait for company again.
+    pub fn set_quickack(&mut self, now: Instant, quickack: bool) {
+        let _ = now;
+        self.common.settings.quickack = quickack;
+        if let Block::Open(open) = &mut self.block
+            && quickack
+            && open.receiver.owed == Owed::Delayed
+        {
+            open.receiver.owe(Reason::Ack);
+            self.common.dirty = true;
+        }
+    }
+
+    /// Sets linger.
+    pub fn set_linger(&mut self, linger: Option<Duration>) {
+        self.common.settings.linger = linger;
+    }
+
+    /// Sets the user timeout; it counts from now.
+    pub fn set_user_timeout(&mut self, now: Instant, timeout: Option<Duration>) {
+        self.common.settings.user_timeout = timeout;
+        self.common.timers.stop(Timer::UserTimeout);
+        let waits = match &self.block {
+            Block::Opening(_) => true,
+            Block::Open(open) => open.sender.has_unacked(self.common.tx.len()),
+            Block::TimeWait(_) | Block::Closed => false,
+        };
+        if waits {
+            self.common.arm_user_timeout(now);
+        }
+    }
+}
