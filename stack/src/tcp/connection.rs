@@ -399,7 +399,12 @@ impl Connection {
         if let Block::Open(open) = &mut self.block {
             let (cwnd, ssthresh) = (open.congestion.cwnd(), open.congestion.ssthresh());
             let smss = open.sender.smss;
-            open.congestion = algorithm.build(&congestion::Start { now, smss, cwnd, ssthresh });
+            let paced = self.common.settings.pacing;
+            let (srtt, seed) = (open.rtt.srtt(), open.seed);
+            open.congestion =
+                algorithm.build(&congestion::Start { now, smss, cwnd, ssthresh, srtt, paced, seed });
+            open.set_pacing_rate(paced);
+            self.common.dirty = true;
         }
         self.common.settings.congestion = algorithm;
     }

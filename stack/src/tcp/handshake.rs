@@ -303,10 +303,14 @@ pub(crate) fn establish(
     } else if course.repeated {
         rtt.handle_established_after_timeout();
     }
-    let congestion = common.settings.congestion.build(&congestion::Start::new(now, smss, course.repeated));
+    let paced = common.settings.pacing;
+    let seed = u64::from(start.iss.get()) << 32 | u64::from(start.ts_offset);
+    let begin = congestion::Start::new(now, smss, course.repeated);
+    let begin = congestion::Start { srtt: rtt.srtt(), paced, seed, ..begin };
+    let congestion = common.settings.congestion.build(&begin);
     let mut sender = Sender::new(now, una, smss);
     sender.snd_wl1 = peer.irs;
-    Open {
+    let mut open = Open {
         state: Synchronised::Established,
         terms,
         sender,
@@ -314,13 +318,16 @@ pub(crate) fn establish(
         recovery: Recovery::new(start.iss, terms.sack),
         congestion,
         rtt,
-        pacer: Pacer::new(u64::from(smss) * 2),
+        pacer: Pacer::new(),
         delivery_rate: None,
+        seed,
         clock: Clock::new(start.ts_offset, peer.ts, now, peer.irs + 1),
         last_heard: now,
         keepalive_probes: 0,
         keepalive_due: false,
         persist_backoff: 0,
         next_challenge: now,
-    }
+    };
+    open.set_pacing_rate(paced);
+    open
 }

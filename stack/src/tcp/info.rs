@@ -18,6 +18,10 @@ pub struct TcpInfo {
     pub rcv_wscale: u8,
     /// Name of the congestion control.
     pub congestion: &'static str,
+    /// What it does now: `slow_start`, `css` or `avoidance`, or a state of its own; empty if it has none.
+    pub congestion_phase: &'static str,
+    /// Its estimate of the path's bandwidth in bytes per second, if it makes one.
+    pub bandwidth: Option<u64>,
     /// Name of the recovery's phase: open, disorder, recovery or loss.
     pub recovery: &'static str,
     /// Retransmission timeout.
@@ -132,6 +136,8 @@ impl Open {
             snd_wscale: self.terms.snd_wscale,
             rcv_wscale: self.terms.rcv_wscale,
             congestion: self.congestion.name(),
+            congestion_phase: self.congestion.phase(),
+            bandwidth: self.congestion.bandwidth(),
             recovery: self.recovery.name(board),
             rto: self.rtt.rto(),
             backoff: self.rtt.backoffs(),

@@ -357,7 +357,7 @@ impl Open {
             let per_second = u128::from(cwnd) * percent * 10_000_000 / u128::from(srtt.as_nanos());
             u64::try_from(per_second).unwrap_or(u64::MAX)
         });
-        self.pacer.set_rate(own.or(spread));
+        self.pacer.set_rate(own.or(spread), u64::from(self.sender.smss));
     }
 
     /// Timestamps, and what was received beyond the acknowledgment number.

@@ -75,6 +75,12 @@ pub struct RateSample {
 }
 
 impl RateSample {
+    /// Whether the acknowledgment reports something newer than all before it: only then `prior_delivered` and what
+    /// follows it mean something.
+    pub fn has_newest(&self) -> bool {
+        self.tx_in_flight > 0
+    }
+
     /// Bytes per second, if the sample gives a rate.
     pub fn delivery_rate(&self) -> Option<u64> {
         let ns = u128::from(self.interval?.as_nanos());
@@ -92,6 +98,8 @@ pub struct LostSegment {
     pub tx_in_flight: u64,
     /// Bytes lost since they left, themselves included.
     pub lost: u64,
+    /// All bytes delivered when they were marked.
+    pub delivered: u64,
     /// The application was what limited the sending when they left.
     pub is_app_limited: bool,
 }
@@ -167,6 +175,7 @@ impl RateSampler {
             bytes: u64::from(len),
             tx_in_flight: stamp.in_flight(),
             lost: u64::from((self.lost as u32).wrapping_sub(stamp.lost)),
+            delivered: self.delivered,
             is_app_limited: stamp.is_app_limited(),
         });
     }
@@ -185,7 +194,6 @@ impl RateSampler {
         let mut sample = RateSample {
             newly_delivered: core::mem::take(&mut self.newly_delivered),
             newly_lost: core::mem::take(&mut self.newly_lost),
-            prior_delivered: self.delivered,
             ..RateSample::default()
         };
         if sample.newly_delivered > 0 {

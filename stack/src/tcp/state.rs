@@ -81,6 +81,8 @@ pub(crate) struct Open {
     pub(crate) pacer: Pacer,
     /// The last rate of delivery that the application did not limit, in bytes per second.
     pub(crate) delivery_rate: Option<u64>,
+    /// For the random choices of a congestion control.
+    pub(crate) seed: u64,
     pub(crate) clock: Clock,
     /// When the peer was last heard.
     pub(crate) last_heard: Instant,

@@ -1,5 +1,7 @@
 //! CUBIC: a window that grows with the time since the last loss, not with the round trips (RFC 9438).
 
+use super::hystart::{Growth, HyStart};
+use super::validation::Validation;
 use super::{AckSample, Congestion, Loss, LossKind, Start, Timeout, initial_window, slow_start_increase};
 use crate::time::{Duration, Instant};
 
@@ -32,6 +34,10 @@ pub struct Cubic {
     epoch: Option<Epoch>,
     /// When the last acknowledgment came: what passes while the application limits does not count.
     last_ack: Instant,
+    /// See [`Start::paced`].
+    paced: bool,
+    hystart: HyStart,
+    validation: Validation,
     before: Option<Before>,
 }
 
@@ -63,7 +69,7 @@ const BETA: f64 = 0.7;
 const C: f64 = 0.4;
 /// Reno's increase per window, made smaller because the decrease is (RFC 9438 section 4.3).
 const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
-/// Segments by which one acknowledgment may open the window in slow start (RFC 9406 section 4.3, without pacing).
+/// Segments by which one acknowledgment may open the window in slow start without pacing (RFC 9406 section 4.3).
 const ABC_LIMIT: u64 = 8;
 
 impl Cubic {
@@ -77,6 +83,9 @@ impl Cubic {
             w_max: None,
             epoch: None,
             last_ack: start.now,
+            paced: start.paced,
+            hystart: HyStart::new(start.ssthresh),
+            validation: Validation::new(start.now),
             before: None,
         }
     }
@@ -94,6 +103,32 @@ impl Cubic {
         };
         self.epoch = Some(epoch);
         epoch
+    }
+
+    /// Slow start; false when it is over.
+    fn slow_start(&mut self, ack: &AckSample) -> bool {
+        // RFC 9406 section 4.3: pacing takes the burst out of an acknowledgment for much.
+        let limit = if self.paced { u64::from(u32::MAX) } else { ABC_LIMIT };
+        let increase = slow_start_increase(ack.newly_acked, limit, self.smss) as f64;
+        let ssthresh = self.ssthresh as f64;
+        match self.hystart.handle_ack(ack) {
+            Growth::Full => self.cwnd = (self.cwnd + increase).min(ssthresh),
+            Growth::Quarter => self.cwnd = (self.cwnd + increase / 4.0).min(ssthresh),
+            Growth::Stop => {
+                self.ssthresh = self.cwnd();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// RFC 7661 section 4.4.2: half of a window that was not used for minutes goes.
+    fn forget_unused(&mut self, now: Instant) {
+        if self.validation.has_expired(now) {
+            self.ssthresh = self.ssthresh.max(self.cwnd() / 4 * 3);
+            self.cwnd = (self.cwnd / 2.0).max(initial_window(self.smss) as f64).min(self.cwnd);
+            self.epoch = None;
+        }
     }
 
     /// Congestion avoidance: `acked` bytes were acknowledged.
@@ -165,9 +200,19 @@ impl Congestion for Cubic {
         self.ssthresh
     }
 
+    fn phase(&self) -> &'static str {
+        match self.cwnd() < self.ssthresh {
+            true if self.hystart.is_conservative() => "css",
+            true => "slow_start",
+            false => "avoidance",
+        }
+    }
+
     fn on_ack(&mut self, ack: &AckSample) {
         let since_last = ack.now - self.last_ack;
         self.last_ack = ack.now;
+        self.validation.handle_ack(ack, self.cwnd());
+        self.forget_unused(ack.now);
         if ack.in_recovery {
             return;
         }
@@ -178,10 +223,7 @@ impl Congestion for Cubic {
             }
             return;
         }
-        if self.cwnd() < self.ssthresh {
-            let increase = slow_start_increase(ack.newly_acked, ABC_LIMIT, self.smss) as f64;
-            self.cwnd = (self.cwnd + increase).min(self.ssthresh as f64);
-        } else {
+        if self.cwnd() >= self.ssthresh || !self.slow_start(ack) {
             self.avoid(ack);
         }
     }
@@ -189,7 +231,8 @@ impl Congestion for Cubic {
     fn on_congestion_event(&mut self, loss: &Loss) {
         // RFC 9438 section 4.6: two segments at least after a loss, one after an ECN echo.
         let least = if loss.kind == LossKind::Ecn { 1 } else { 2 };
-        self.reduce(loss.flight, least);
+        self.reduce(self.validation.loss_flight(loss.flight, self.cwnd()), least);
+        self.hystart.end();
         self.cwnd = self.ssthresh as f64;
     }
 
@@ -204,6 +247,7 @@ impl Congestion for Cubic {
         // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
         if !timeout.repeated {
             self.reduce(timeout.flight, 2);
+            self.hystart.end();
         }
         // RFC 9438 section 4.8: the avoidance after a timeout begins at its own plateau.
         self.w_max = None;
@@ -211,15 +255,18 @@ impl Congestion for Cubic {
         self.cwnd = f64::from(self.smss);
     }
 
-    fn on_idle_restart(&mut self, _now: Instant, _idle: Duration) {
-        // RFC 5681 section 4.1. The curve has to begin anew from here.
-        let restart = initial_window(self.smss) as f64;
-        self.cwnd = self.cwnd.min(restart);
+    fn on_idle_restart(&mut self, now: Instant, _idle: Duration) {
+        self.forget_unused(now);
+        // RFC 5681 section 4.1: the restart window. RFC 7661 section 4.4: a window that leaves paced is kept instead.
+        if !self.paced {
+            self.cwnd = self.cwnd.min(initial_window(self.smss) as f64);
+        }
+        // The curve has to begin anew from here.
         self.epoch = None;
     }
 
     fn undo(&mut self, now: Instant) {
-        // RFC 9438 section 4.9: everything as it was; the time between is no part of t.
+        // RFC 9438 section 4.9: everything as it was, the beginning of the epoch too.
         if let Some(Before { cwnd, ssthresh, cwnd_prior, w_max, epoch }) = self.before.take() {
             self.cwnd = self.cwnd.max(cwnd);
             self.ssthresh = ssthresh;

@@ -1,8 +1,12 @@
 //! How much may be in flight: the interface of a congestion control, and the choice of one.
 
+pub mod bbr;
 pub mod cubic;
+mod hystart;
 pub mod reno;
+mod validation;
 
+pub use bbr::Bbr;
 pub use cubic::Cubic;
 pub use reno::NewReno;
 
@@ -32,6 +36,21 @@ pub trait Congestion: fmt::Debug + Send {
     /// The rate to pace at, in bytes per second; None leaves the window alone to limit.
     fn pacing_rate(&self) -> Option<u64> {
         None
+    }
+
+    /// A word for what it does now: `slow_start`, or a state of its own. Empty if it has no states.
+    fn phase(&self) -> &'static str {
+        ""
+    }
+
+    /// The bandwidth of the path in bytes per second, if it has an estimate of it.
+    fn bandwidth(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether it sends less than the path takes on purpose now, so that rates measured meanwhile say nothing about it.
+    fn holds_back(&self) -> bool {
+        false
     }
 
     /// Whether the window follows a loss by itself, so that a recovery must not spread the reduction over its
@@ -91,9 +110,14 @@ pub struct AckSample {
     /// Least round-trip time of the last minutes.
     pub min_rtt: Option<Duration>,
     /// The window was not what limited sending since the last one: the application or the peer's window was.
+    /// In slow start half of the window in use is enough (RFC 7661 section 4.3).
     pub app_limited: bool,
+    /// What it acknowledges left while the window was the limit.
+    pub cwnd_limited: bool,
     /// A fast recovery is under way, begun by a congestion event. False in the slow start that repairs a timeout.
     pub in_recovery: bool,
+    /// The slow start that repairs a timeout is under way.
+    pub after_timeout: bool,
     /// All bytes delivered so far in the connection, those that it reports included.
     pub delivered: u64,
     /// How fast the path delivered what it reports.
@@ -155,6 +179,12 @@ pub struct Start {
     pub cwnd: u64,
     /// The first threshold: [`u64::MAX`] unless another congestion control is replaced.
     pub ssthresh: u64,
+    /// Smoothed round-trip time, if it was measured.
+    pub srtt: Option<Duration>,
+    /// What is sent is paced even if the congestion control does not ask for it.
+    pub paced: bool,
+    /// For the choices that are to be random: the same seed makes the same choices.
+    pub seed: u64,
 }
 
 impl Start {
@@ -162,7 +192,7 @@ impl Start {
     pub fn new(now: Instant, smss: u32, handshake_lost: bool) -> Self {
         // RFC 5681 section 3.1: after a lost SYN the initial window is one segment.
         let cwnd = if handshake_lost { u64::from(smss) } else { initial_window(smss) };
-        Self { now, smss, cwnd, ssthresh: u64::MAX }
+        Self { now, smss, cwnd, ssthresh: u64::MAX, srtt: None, paced: false, seed: 0 }
     }
 }
 
@@ -181,6 +211,8 @@ pub enum Algorithm {
     /// [`Cubic`]: RFC 9438.
     #[default]
     Cubic,
+    /// [`Bbr`]: version 3 of draft-ietf-ccwg-bbr.
+    Bbr,
     /// One of the user's own.
     Custom(Factory),
 }
@@ -194,11 +226,15 @@ impl Algorithm {
         Self::Custom(Arc::new(move |start| Box::new(make(start))))
     }
 
-    /// The algorithm of that name: `reno` or `cubic`.
+    /// The names that [`Self::named`] knows.
+    pub const NAMES: [&'static str; 3] = ["reno", "cubic", "bbr"];
+
+    /// The algorithm of that name: `reno`, `cubic` or `bbr`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "reno" | "newreno" => Some(Self::NewReno),
             "cubic" => Some(Self::Cubic),
+            "bbr" => Some(Self::Bbr),
             _ => None,
         }
     }
@@ -208,6 +244,7 @@ impl Algorithm {
         match self {
             Self::NewReno => Controller::NewReno(NewReno::new(start)),
             Self::Cubic => Controller::Cubic(Cubic::new(start)),
+            Self::Bbr => Controller::Bbr(Box::new(Bbr::new(start))),
             Self::Custom(make) => Controller::Custom(make(start)),
         }
     }
@@ -218,6 +255,7 @@ impl fmt::Debug for Algorithm {
         f.write_str(match self {
             Self::NewReno => "NewReno",
             Self::Cubic => "Cubic",
+            Self::Bbr => "Bbr",
             Self::Custom(_) => "Custom",
         })
     }
@@ -230,6 +268,8 @@ pub enum Controller {
     NewReno(NewReno),
     /// The one of RFC 9438.
     Cubic(Cubic),
+    /// The one of draft-ietf-ccwg-bbr.
+    Bbr(Box<Bbr>),
     /// The user's own.
     Custom(Box<dyn Congestion>),
 }
@@ -241,6 +281,7 @@ impl Deref for Controller {
         match self {
             Self::NewReno(reno) => reno,
             Self::Cubic(cubic) => cubic,
+            Self::Bbr(bbr) => &**bbr,
             Self::Custom(custom) => &**custom,
         }
     }
@@ -251,6 +292,7 @@ impl DerefMut for Controller {
         match self {
             Self::NewReno(reno) => reno,
             Self::Cubic(cubic) => cubic,
+            Self::Bbr(bbr) => &mut **bbr,
             Self::Custom(custom) => &mut **custom,
         }
     }
@@ -279,7 +321,9 @@ mod tests {
     #[test]
     fn an_algorithm_builds_what_it_names() {
         let start = Start::new(at(0.ms()), 1000, false);
-        for (algorithm, name) in [(Algorithm::NewReno, "reno"), (Algorithm::default(), "cubic")] {
+        for (algorithm, name) in
+            [(Algorithm::NewReno, "reno"), (Algorithm::default(), "cubic"), (Algorithm::Bbr, "bbr")]
+        {
             let built = algorithm.build(&start);
             assert_eq!((built.name(), built.cwnd()), (name, 10_000));
             assert_eq!(Algorithm::named(name).unwrap().build(&start).name(), name);
@@ -337,7 +381,9 @@ mod testing {
             srtt: rtt,
             min_rtt: rtt,
             app_limited: false,
+            cwnd_limited: true,
             in_recovery: false,
+            after_timeout: false,
             delivered: 0,
             rate: RateSample { newly_delivered: newly_acked, ..RateSample::default() },
         }

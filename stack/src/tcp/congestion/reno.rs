@@ -1,5 +1,7 @@
 //! NewReno: slow start and additive increase, multiplicative decrease (RFC 5681, RFC 6582), counted in bytes (RFC 3465).
 
+use super::hystart::{Growth, HyStart};
+use super::validation::Validation;
 use super::{AckSample, Congestion, Loss, Start, Timeout, initial_window, slow_start_increase};
 use crate::time::{Duration, Instant};
 
@@ -13,6 +15,10 @@ pub struct NewReno {
     bytes_acked: u64,
     /// In the slow start after a timeout.
     after_rto: bool,
+    /// See [`Start::paced`].
+    paced: bool,
+    hystart: HyStart,
+    validation: Validation,
     before: Option<Before>,
 }
 
@@ -29,8 +35,42 @@ const ABC_LIMIT: u64 = 2;
 impl NewReno {
     /// At the start of a connection.
     pub fn new(start: &Start) -> Self {
-        let Start { smss, cwnd, ssthresh, .. } = *start;
-        Self { smss, cwnd, ssthresh, bytes_acked: 0, after_rto: false, before: None }
+        let Start { now, smss, cwnd, ssthresh, paced, .. } = *start;
+        Self {
+            smss,
+            cwnd,
+            ssthresh,
+            bytes_acked: 0,
+            after_rto: false,
+            paced,
+            hystart: HyStart::new(ssthresh),
+            validation: Validation::new(now),
+            before: None,
+        }
+    }
+
+    /// Slow start; false when it is over.
+    fn slow_start(&mut self, ack: &AckSample) -> bool {
+        // RFC 3465 section 2.3: L is 1 in the slow start that follows a timeout.
+        let limit = if self.after_rto { 1 } else { ABC_LIMIT };
+        let increase = slow_start_increase(ack.newly_acked, limit, self.smss);
+        match self.hystart.handle_ack(ack) {
+            Growth::Full => self.cwnd = (self.cwnd + increase).min(self.ssthresh),
+            Growth::Quarter => self.cwnd = (self.cwnd + increase / 4).min(self.ssthresh),
+            Growth::Stop => {
+                self.ssthresh = self.cwnd;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// RFC 7661 section 4.4.2: half of a window that was not used for minutes goes.
+    fn forget_unused(&mut self, now: Instant) {
+        if self.validation.has_expired(now) {
+            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+            self.cwnd = (self.cwnd / 2).max(initial_window(self.smss)).min(self.cwnd);
+        }
     }
 
     /// RFC 5681 equation 4.
@@ -56,16 +96,22 @@ impl Congestion for NewReno {
         self.ssthresh
     }
 
+    fn phase(&self) -> &'static str {
+        match self.cwnd < self.ssthresh {
+            true if self.hystart.is_conservative() => "css",
+            true => "slow_start",
+            false => "avoidance",
+        }
+    }
+
     fn on_ack(&mut self, ack: &AckSample) {
-        // RFC 7661 and RFC 2861: a window that is not used says nothing about the path, so it does not grow.
+        self.validation.handle_ack(ack, self.cwnd);
+        self.forget_unused(ack.now);
+        // RFC 7661 section 4.3: a window that is not used says nothing about the path, so it does not grow.
         if ack.in_recovery || ack.app_limited {
             return;
         }
-        if self.cwnd < self.ssthresh {
-            // RFC 3465 section 2.3: L is 1 in the slow start that follows a timeout.
-            let limit = if self.after_rto { 1 } else { ABC_LIMIT };
-            let increase = slow_start_increase(ack.newly_acked, limit, self.smss);
-            self.cwnd = (self.cwnd + increase).min(self.ssthresh);
+        if self.cwnd < self.ssthresh && self.slow_start(ack) {
             return;
         }
         self.after_rto = false;
@@ -82,8 +128,9 @@ impl Congestion for NewReno {
         self.remember();
         // RFC 5681 section 3.2 step 2; RFC 3168 section 6.1.2 treats an ECN echo alike.
         // The inflation by what has left the network belongs to the recovery, not to the window kept here.
-        self.ssthresh = self.halved(loss.flight);
+        self.ssthresh = self.halved(self.validation.loss_flight(loss.flight, self.cwnd));
         self.cwnd = self.ssthresh;
+        self.hystart.end();
         self.bytes_acked = 0;
         self.after_rto = false;
     }
@@ -100,15 +147,19 @@ impl Congestion for NewReno {
         if !timeout.repeated {
             self.remember();
             self.ssthresh = self.halved(timeout.flight);
+            self.hystart.end();
         }
         self.cwnd = u64::from(self.smss);
         self.bytes_acked = 0;
         self.after_rto = true;
     }
 
-    fn on_idle_restart(&mut self, _now: Instant, _idle: Duration) {
-        // RFC 5681 section 4.1: the restart window.
-        self.cwnd = self.cwnd.min(initial_window(self.smss));
+    fn on_idle_restart(&mut self, now: Instant, _idle: Duration) {
+        self.forget_unused(now);
+        // RFC 5681 section 4.1: the restart window. RFC 7661 section 4.4: a window that leaves paced is kept instead.
+        if !self.paced {
+            self.cwnd = self.cwnd.min(initial_window(self.smss));
+        }
     }
 
     fn undo(&mut self, _now: Instant) {

@@ -92,13 +92,15 @@ impl Input<'_> {
         let open = &mut *self.open;
         let rate = open.sender.board.rate.take_sample(self.now, open.rtt.min_rtt());
         open.delivery_rate = rate.delivery_rate().filter(|_| !rate.is_app_limited).or(open.delivery_rate);
-        if (acked.newly == 0 && !progress) || change.is_turn() {
+        // What makes a model of the path has to hear of everything.
+        let heard = change.is_turn() && !open.congestion.paces_recovery();
+        if (acked.newly == 0 && !progress) || heard {
             return;
         }
         let cwnd = open.congestion.cwnd();
         let slow_start = cwnd < open.congestion.ssthresh();
-        let limited =
-            una_before.before(open.sender.cwnd_limited_to) || (slow_start && 2 * u64::from(flight) > cwnd);
+        let cwnd_limited = una_before.before(open.sender.cwnd_limited_to);
+        let limited = cwnd_limited || (slow_start && 2 * u64::from(flight) > cwnd);
         open.congestion.on_ack(&AckSample {
             now: self.now,
             newly_acked: u64::from(open.sender.snd_una - una_before),
@@ -108,10 +110,16 @@ impl Input<'_> {
             srtt: open.rtt.srtt(),
             min_rtt: open.rtt.min_rtt(),
             app_limited: !limited,
+            cwnd_limited,
             in_recovery: before == Phase::Fast,
+            after_timeout: open.recovery.phase() == Phase::Timeout,
             delivered: open.sender.board.rate.delivered(),
             rate,
         });
+        if open.congestion.holds_back() {
+            let pipe = open.recovery.pipe(&open.sender.board, open.sender.smss);
+            open.sender.board.rate.handle_app_limited(pipe);
+        }
     }
 
     /// RFC 6298 section 5.2 and 5.3: the timer runs while something is in flight, and anew with each progress.

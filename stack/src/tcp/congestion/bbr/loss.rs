@@ -1,0 +1,206 @@
+//! What losses mean for the model: bounds in the short term, the level of a probe in the long (section 5.5.10), and how
+//! both are taken back when nothing was lost after all (section 5.5.11).
+
+use super::{AckSample, BETA, Bbr, INFINITY, LOSS_THRESH, Loss, LostSegment, State, share};
+use crate::time::Instant;
+
+/// What the path has delivered in the latest round trip.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Latest {
+    /// The greatest rate and volume in it (BBR.bw_latest, BBR.inflight_latest).
+    pub(super) bw: u64,
+    pub(super) inflight: u64,
+    /// The acknowledgment at hand ends a round trip that began with a loss, or with the one before.
+    pub(super) round_start: bool,
+    round_delivered: u64,
+    /// Something was lost in it, or a queue reported.
+    is_loss_in_round: bool,
+    is_ecn_in_round: bool,
+    /// How much was lost in it, and how much had been delivered when it began.
+    lost_in_round: u64,
+    delivered_before: u64,
+    /// Acknowledgments that told of losses in it.
+    pub(super) loss_events: u32,
+    /// All that was delivered, as of the last acknowledgment.
+    pub(super) delivered: u64,
+}
+
+impl Latest {
+    /// ResetCongestionSignals.
+    pub(super) fn reset(&mut self) {
+        (self.bw, self.inflight) = (0, 0);
+        (self.is_loss_in_round, self.is_ecn_in_round, self.lost_in_round) = (false, false, 0);
+    }
+
+    /// Whether the round that ends now asks for lower bounds.
+    ///
+    /// Note: section 5.5.10.3 has any loss lower them. Random losses below what a probe tolerates would take as much of
+    /// the rate in each round, so they do not count here.
+    fn is_congested(&self) -> bool {
+        let delivered = self.delivered - self.delivered_before;
+        let lossy = Bbr::is_inflight_too_high(self.lost_in_round, delivered + self.lost_in_round);
+        self.is_ecn_in_round || (self.is_loss_in_round && lossy)
+    }
+}
+
+/// What the last losses took.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Undo {
+    /// The probe that they ended.
+    pub(super) state: Option<State>,
+    bw_shortterm: u64,
+    inflight_shortterm: u64,
+    inflight_longterm: u64,
+}
+
+impl Bbr {
+    /// IsInflightTooHigh: more than the threshold was lost of what was in flight.
+    pub(super) fn is_inflight_too_high(lost: u64, tx_in_flight: u64) -> bool {
+        u128::from(lost) * 100 > u128::from(tx_in_flight) * u128::from(LOSS_THRESH)
+    }
+
+    /// UpdateLatestDeliverySignals.
+    pub(super) fn update_latest_delivery_signals(&mut self, ack: &AckSample) {
+        let latest = &mut self.latest;
+        latest.delivered = ack.delivered;
+        latest.bw = latest.bw.max(ack.rate.delivery_rate().unwrap_or(0));
+        latest.inflight = latest.inflight.max(ack.rate.delivered);
+        latest.lost_in_round += ack.rate.newly_lost;
+        latest.loss_events += u32::from(ack.rate.newly_lost > 0);
+        latest.round_start = ack.rate.has_newest() && ack.rate.prior_delivered >= latest.round_delivered;
+        if latest.round_start {
+            latest.round_delivered = ack.delivered;
+        }
+    }
+
+    /// UpdateCongestionSignals, with the round and the bandwidth.
+    pub(super) fn update_congestion_signals(&mut self, ack: &AckSample) {
+        self.rounds.handle_ack(ack);
+        if self.rounds.start {
+            self.cycle.handle_round();
+        }
+        self.max_bw.handle_sample(&ack.rate);
+        if !self.latest.round_start {
+            return;
+        }
+        if self.latest.is_congested() && !self.state.accelerates() {
+            self.lower_short_term_bounds();
+        }
+        let latest = &mut self.latest;
+        (latest.is_loss_in_round, latest.is_ecn_in_round, latest.lost_in_round) = (false, false, 0);
+        latest.delivered_before = latest.delivered;
+    }
+
+    /// AdvanceLatestDeliverySignals.
+    pub(super) fn advance_latest_delivery_signals(&mut self, ack: &AckSample) {
+        if self.latest.round_start {
+            self.latest.bw = ack.rate.delivery_rate().unwrap_or(0);
+            self.latest.inflight = ack.rate.delivered;
+            self.latest.loss_events = 0;
+        }
+    }
+
+    /// Section 5.5.10.3: towards what was delivered, but by no more than Beta for each round trip.
+    fn lower_short_term_bounds(&mut self) {
+        if self.bw_shortterm == INFINITY {
+            self.bw_shortterm = self.max_bw.get();
+        }
+        if self.inflight_shortterm == INFINITY {
+            self.inflight_shortterm = self.cwnd;
+        }
+        self.bw_shortterm = self.latest.bw.max(share(self.bw_shortterm, BETA));
+        self.inflight_shortterm = self.latest.inflight.max(share(self.inflight_shortterm, BETA));
+    }
+
+    pub(super) fn reset_short_term_model(&mut self) {
+        (self.bw_shortterm, self.inflight_shortterm) = (INFINITY, INFINITY);
+    }
+
+    /// HandleLostPacket.
+    pub(super) fn handle_lost(&mut self, now: Instant, lost: &LostSegment) {
+        self.note_loss(lost.delivered);
+        let probed = self.cycle.is_probe_sample;
+        if probed && Self::is_inflight_too_high(lost.lost, lost.tx_in_flight) {
+            let level = inflight_at_loss(lost);
+            self.handle_inflight_too_high(now, lost.delivered, level, lost.is_app_limited);
+        }
+    }
+
+    /// An ECN echo: the queue is too long, as if a little had been lost (RFC 3168 section 6.1.2).
+    pub(super) fn handle_ecn(&mut self, loss: &Loss) {
+        self.note_loss(self.latest.delivered);
+        self.latest.is_ecn_in_round = true;
+        if self.cycle.is_probe_sample {
+            self.handle_inflight_too_high(loss.now, self.latest.delivered, 0, false);
+        }
+    }
+
+    fn note_loss(&mut self, delivered: u64) {
+        if !self.latest.is_loss_in_round {
+            self.latest.round_delivered = delivered;
+            self.save_state_upon_loss();
+        }
+        self.latest.is_loss_in_round = true;
+    }
+
+    /// SaveStateUponLoss.
+    pub(super) fn save_state_upon_loss(&mut self) {
+        self.save_cwnd();
+        self.undo = Undo {
+            state: None,
+            bw_shortterm: self.bw_shortterm,
+            inflight_shortterm: self.inflight_shortterm,
+            inflight_longterm: self.inflight_longterm,
+        };
+    }
+
+    /// HandleSpuriousLossDetection.
+    pub(super) fn handle_spurious_loss(&mut self, _now: Instant) {
+        (self.in_recovery, self.after_timeout) = (false, false);
+        self.restore_cwnd();
+        self.latest.is_loss_in_round = false;
+        self.full_pipe.reset(0);
+        self.bw_shortterm = self.bw_shortterm.max(self.undo.bw_shortterm);
+        self.inflight_shortterm = self.inflight_shortterm.max(self.undo.inflight_shortterm);
+        self.inflight_longterm = self.inflight_longterm.max(self.undo.inflight_longterm);
+        let resumes = self.state != State::ProbeRtt;
+        match self.undo.state.take() {
+            Some(State::Startup) if self.state != State::Startup => {
+                self.full_pipe.reached = false;
+                if resumes {
+                    self.enter_startup();
+                }
+            }
+            Some(State::Up) if self.state != State::Up && resumes => {
+                self.start_refill(self.latest.delivered);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// At which volume in flight the losses crossed the threshold, which may be in the middle of what was lost now:
+/// `lost_prev + x = LossThresh * (inflight_prev + x)`.
+fn inflight_at_loss(lost: &LostSegment) -> u64 {
+    let inflight_prev = lost.tx_in_flight.saturating_sub(lost.bytes);
+    let lost_prev = lost.lost.saturating_sub(lost.bytes);
+    let missing = share(inflight_prev, LOSS_THRESH).saturating_sub(lost_prev);
+    inflight_prev + missing * 100 / (100 - LOSS_THRESH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_lies_where_the_losses_cross_the_threshold() {
+        let lost =
+            |bytes, lost, tx_in_flight| LostSegment { bytes, lost, tx_in_flight, ..LostSegment::default() };
+        // 10,000 of 110,000 lost at once, the last ones: 100,000 were safe, and 2,000 / 0.98 more of the burst.
+        assert_eq!(inflight_at_loss(&lost(10_000, 10_000, 110_000)), 102_040);
+        // All of the tolerance was used up before.
+        assert_eq!(inflight_at_loss(&lost(1000, 9000, 50_000)), 49_000);
+        assert_eq!(inflight_at_loss(&lost(9000, 5000, 5000)), 0);
+        assert!(Bbr::is_inflight_too_high(2001, 100_000) && !Bbr::is_inflight_too_high(2000, 100_000));
+    }
+}

@@ -1,0 +1,163 @@
+//! Congestion controls on a long path in virtual time: how much of it they use, and how they share it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ustack::sim::{LinkConfig, Network, NodeId};
+use ustack::tcp::congestion::Algorithm;
+use ustack::tcp::{Settings, TcpInfo};
+use ustack::time::{Duration, Instant, Units as _, at};
+use ustack::{SocketId, Stack};
+
+/// Bytes a second of payload that fill 100 Mbit/s: each frame carries 1448 of 1514.
+const FULL: f64 = 12_500_000.0 * 1448.0 / 1514.0;
+/// 50 ms of round-trip time, and a queue of one bandwidth-delay product.
+const PATH: &str = "delay 25ms rate 100mbit queue 413 limit 100000";
+const BACK: &str = "delay 25ms rate 100mbit limit 100000";
+
+/// Flows from one host to another, each as fast as it may.
+struct Flows {
+    net: Network<Stack>,
+    from: NodeId,
+    to: NodeId,
+    listener: SocketId,
+    senders: Vec<SocketId>,
+    receivers: Vec<SocketId>,
+    received: Vec<u64>,
+}
+
+impl Flows {
+    fn new(seed: u64, forward: &str) -> Self {
+        let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
+        let mut net = Network::new(seed);
+        let from = net.add_host("alice", &[(a, 24)]).expect("an address");
+        let to = net.add_host("bob", &[(b, 24)]).expect("an address");
+        let link = LinkConfig {
+            forward: forward.parse().expect("netem's words"),
+            backward: BACK.parse().expect("netem's words"),
+            ..LinkConfig::default()
+        };
+        net.connect(from, to, link);
+        let listener =
+            net.node_mut(to).tcp_listen(port(), 8, settings(Algorithm::default())).expect("a free port");
+        Self { net, from, to, listener, senders: Vec::new(), receivers: Vec::new(), received: Vec::new() }
+    }
+
+    fn start(&mut self, algorithm: &Algorithm) {
+        let now = self.net.now();
+        let alice = self.net.node_mut(self.from);
+        self.senders
+            .push(alice.tcp_connect(now, port(), None, settings(algorithm.clone())).expect("a route"));
+        self.received.push(0);
+        let end = now + 1.secs();
+        let Self { net, to, listener, receivers, .. } = self;
+        net.run_until_done(end, |net| {
+            let now = net.now();
+            net.node_mut(*to).tcp_accept(now, *listener).map(|(id, _)| receivers.push(id)).is_ok()
+        });
+    }
+
+    /// Lets all of them send until then.
+    fn run(&mut self, end: Instant) {
+        let Self { net, from, to, senders, receivers, received, .. } = self;
+        let data = vec![7; 256 << 10];
+        let mut buffer = vec![0; 256 << 10];
+        net.run_until_done(end, |net| {
+            let now = net.now();
+            for &id in senders.iter() {
+                let alice = net.node_mut(*from);
+                if alice.tcp_info(id).is_ok_and(|info| info.unsent < 128 << 10) {
+                    let _ = alice.tcp_send(now, id, &data);
+                }
+            }
+            for (&id, received) in receivers.iter().zip(&mut *received) {
+                while let Ok(len @ 1..) = net.node_mut(*to).tcp_recv(now, id, &mut buffer) {
+                    *received += len as u64;
+                }
+            }
+            false
+        });
+    }
+
+    fn info(&self, flow: usize) -> TcpInfo {
+        self.net.node(self.from).tcp_info(self.senders[flow]).expect("it is open")
+    }
+}
+
+fn port() -> SocketAddr {
+    SocketAddr::new([10, 9, 0, 2].into(), 7)
+}
+
+fn settings(congestion: Algorithm) -> Settings {
+    Settings { congestion, send_buffer: 8 << 20, recv_buffer: 8 << 20, ..Settings::default() }
+}
+
+fn algorithm(name: &str) -> Algorithm {
+    Algorithm::named(name).expect("it exists")
+}
+
+/// The part of the path that a single flow uses in `time`, its beginning included.
+fn utilisation(name: &str, forward: &str, time: Duration) -> f64 {
+    let mut flows = Flows::new(1, forward);
+    flows.start(&algorithm(name));
+    flows.run(Instant::ZERO + time);
+    let info = flows.info(0);
+    let part = flows.received[0] as f64 / time.as_secs_f64() / FULL;
+    println!("{name} on {forward}: {part:.3}, {info:?}");
+    part
+}
+
+/// Jain's index of two flows that began `apart`.
+fn fairness(name: &str, apart: Duration, end: Duration) -> f64 {
+    let mut flows = Flows::new(2, PATH);
+    flows.start(&algorithm(name));
+    flows.run(Instant::ZERO + apart);
+    flows.start(&algorithm(name));
+    let before = flows.received.clone();
+    flows.run(Instant::ZERO + end);
+    let rates: Vec<f64> = flows.received.iter().zip(&before).map(|(now, then)| (now - then) as f64).collect();
+    let sum: f64 = rates.iter().sum();
+    let squares: f64 = rates.iter().map(|rate| rate * rate).sum();
+    let index = sum * sum / (rates.len() as f64 * squares);
+    println!("{name}: {rates:?}, index {index:.3}");
+    assert!(sum / (end - apart).as_secs_f64() > 0.9 * FULL, "{name} together: {rates:?}");
+    index
+}
+
+#[test]
+fn cubic_fills_the_path() {
+    assert!(utilisation("cubic", PATH, 20.secs()) >= 0.95);
+}
+
+#[test]
+fn reno_fills_the_path() {
+    assert!(utilisation("reno", PATH, 20.secs()) >= 0.95);
+}
+
+#[test]
+fn bbr_fills_the_path() {
+    assert!(utilisation("bbr", PATH, 20.secs()) >= 0.95);
+}
+
+#[test]
+fn bbr_does_not_take_random_loss_for_congestion() {
+    assert!(utilisation("bbr", &format!("{PATH} loss 1%"), 20.secs()) >= 0.85);
+}
+
+#[test]
+fn two_flows_of_cubic_share() {
+    assert!(fairness("cubic", 1.secs(), 60.secs()) > 0.95);
+}
+
+#[test]
+fn two_flows_of_bbr_share() {
+    assert!(fairness("bbr", 1.secs(), 60.secs()) > 0.95);
+}
+
+#[test]
+fn slow_start_ends_before_a_long_queue_overflows() {
+    let mut flows = Flows::new(1, "delay 25ms rate 100mbit queue 4130 limit 100000");
+    flows.start(&algorithm("cubic"));
+    flows.run(at(4.secs()));
+    let info = flows.info(0);
+    assert_eq!((info.counters.bytes_retrans, info.congestion_phase), (0, "avoidance"), "{info:?}");
+}
