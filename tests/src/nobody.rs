@@ -13,22 +13,36 @@ pub fn am_nobody() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
-/// Runs the test of that name of this program once more, as a user without any privilege. Needs `setpriv`, and root.
+/// Runs the test of that name of this program once more, as a user without any privilege: as nobody if we are root, else
+/// as ourselves without what a namespace gave us. Needs `setpriv`.
 ///
 /// # Panics
 /// The test fails there.
 #[track_caller]
 pub fn run_as_nobody(test: &str) {
-    run_with(&["--reuid=65534", "--regid=65534", "--clear-groups"], test);
+    match am_root() {
+        true => run_with(&["--reuid=65534", "--regid=65534", "--clear-groups"], test),
+        false => run_with(&["--ambient-caps=-all", "--inh-caps=-all"], test),
+    }
 }
 
-/// The same as root without a capability, such as `net_admin`.
+/// The same without a capability, such as `net_admin`, and with all others that we have.
 ///
 /// # Panics
 /// The test fails there.
 #[track_caller]
 pub fn run_without(capability: &str, test: &str) {
-    run_with(&[&format!("--bounding-set=-{capability}")], test);
+    match am_root() {
+        true => run_with(&[&format!("--bounding-set=-{capability}")], test),
+        false => {
+            let drop = ["ambient", "inh"].map(|set| format!("--{set}-caps=-{capability}"));
+            run_with(&drop.each_ref().map(String::as_str), test);
+        }
+    }
+}
+
+fn am_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 #[track_caller]

@@ -1,6 +1,7 @@
 //! TAP and TUN against the kernel.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use ustack::buf::frame::{Checksum, Offload, TxFrame};
@@ -191,7 +192,9 @@ fn a_tap_that_root_prepared_is_there_for_others() {
         return;
     }
     let namespace = Namespace::new();
-    namespace.ip("tuntap add tap5 mode tap user 0");
+    // Ours, so that we may open it without being root.
+    let user = std::fs::metadata("/proc/self").expect("we run").uid();
+    namespace.ip(&format!("tuntap add tap5 mode tap user {user}"));
     namespace.ip("address add 10.9.0.1/24 dev tap5");
     namespace.ip("link set tap5 mtu 1400 up");
     namespace.enter(|| run_without("net_admin", "a_tap_that_root_prepared_is_there_for_others"));

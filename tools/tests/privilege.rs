@@ -7,14 +7,12 @@ use std::process::{Command, Output};
 fn as_a_user(arguments: &[&str]) -> Output {
     let we_are_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     let ustack = env!("CARGO_BIN_EXE_ustack");
-    let mut command = match we_are_root {
-        true => {
-            let mut command = Command::new("setpriv");
-            // The user stays root in name, so that the build folder can be read, and loses all power.
-            command.args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", ustack]);
-            command
-        }
-        false => Command::new(ustack),
+    let mut command = Command::new("setpriv");
+    // The user stays who it is, so that the build folder can be read, and loses all power: root that of root, others
+    // what a namespace of their own gave them.
+    match we_are_root {
+        true => command.args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", ustack]),
+        false => command.args(["--ambient-caps=-all", "--inh-caps=-all", ustack]),
     };
     command.args(arguments).output().unwrap()
 }
