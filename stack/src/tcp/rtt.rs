@@ -13,6 +13,8 @@ pub struct Rtt {
     /// The timeout without backoff.
     base: Duration,
     backoffs: u32,
+    /// When a timeout turned out to be spurious, until something sent since gives a sample.
+    spurious: Option<Instant>,
     min: WindowedMin,
 }
 
@@ -50,6 +52,7 @@ impl Rtt {
             latest: Duration::ZERO,
             base: INITIAL_RTO,
             backoffs: 0,
+            spurious: None,
             min: WindowedMin::new(MIN_RTT_WINDOW),
         }
     }
@@ -100,6 +103,10 @@ impl Rtt {
         let smoothed = match self.smoothed {
             // RFC 6298 section 2.2.
             None => Smoothed { srtt: sample, rttvar: sample / 2 },
+            // RFC 4015 section 3.2 step 8: the path is slower than was thought, if what was sent since says so too.
+            Some(old) if self.spurious.take_if(|since| now - sample >= *since).is_some() => {
+                Smoothed { srtt: old.srtt.max(sample), rttvar: old.rttvar.max(sample / 2) }
+            }
             // RFC 6298 section 2.3, the variation first, with the old SRTT: alpha = 1/8, beta = 1/4.
             Some(old) => Smoothed {
                 rttvar: blend(old.rttvar, old.srtt.abs_diff(sample), 4 * samples),
@@ -119,9 +126,11 @@ impl Rtt {
         self.backoffs = self.backoffs.saturating_add(1);
     }
 
-    /// Data was acknowledged that the timeout had not been needed for: Karn's backoff ends without a sample.
-    pub fn reset_backoff(&mut self) {
+    /// The last timeout was not needed, as was found out at `now`: the backoff ends without a sample, and the first sample
+    /// of what is sent from now on makes the timeout more careful (RFC 4015 section 3.2).
+    pub fn handle_spurious_timeout(&mut self, now: Instant) {
         self.backoffs = 0;
+        self.spurious = Some(now);
     }
 
     /// The connection is established, but only after the SYN's timer had fired, and without a sample.
@@ -232,6 +241,24 @@ mod tests {
         rtt.handle_sample(at(500.secs()), 10.ms(), 1);
         assert_eq!(rtt.backoffs(), 0);
         assert!(rtt.rto() <= 210.ms());
+    }
+
+    #[test]
+    fn a_spurious_timeout_makes_it_more_careful() {
+        let mut rtt = Rtt::new();
+        (0..100).for_each(|i| rtt.handle_sample(at(i.ms()), 100.ms(), 1));
+        assert_eq!(rtt.rto(), 300.ms());
+        rtt.handle_timeout();
+        rtt.handle_spurious_timeout(at(1.secs()));
+        assert_eq!((rtt.rto(), rtt.backoffs()), (300.ms(), 0));
+        // What was sent before says nothing new.
+        rtt.handle_sample(at(1050.ms()), 100.ms(), 1);
+        assert_eq!(rtt.rto(), 300.ms());
+        rtt.handle_sample(at(1400.ms()), 400.ms(), 1);
+        assert_eq!((rtt.srtt(), rtt.rttvar(), rtt.rto()), (Some(400.ms()), Some(200.ms()), 1200.ms()));
+        // Once.
+        rtt.handle_sample(at(1500.ms()), 400.ms(), 1);
+        assert_eq!(rtt.rttvar(), Some(150.ms()));
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Open {
             counters.undos += 1;
             if undone == Undone::Timeout {
                 counters.spurious_timeouts += 1;
-                self.rtt.reset_backoff();
+                self.rtt.handle_spurious_timeout(now);
             }
         }
         if change.ended {
