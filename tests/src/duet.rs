@@ -6,7 +6,8 @@ use smoltcp::iface::SocketHandle;
 use ustack::buf::frame::{Capabilities, Medium, RxFrame, TxFrame};
 use ustack::sim::{LinkConfig, Network, Node, NodeId, Stop};
 use ustack::tcp::Settings;
-use ustack::time::{Instant, Units as _, at};
+use ustack::tcp::congestion::Algorithm;
+use ustack::time::{Duration, Instant, Units as _, at};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, Error, InterfaceConfig, SocketId, Stack};
 
@@ -15,7 +16,7 @@ use crate::smol::SmolHost;
 
 const PORT: u16 = 7000;
 const MTU: usize = 1500;
-/// Buffers of smoltcp's sockets, and the most that is read at once.
+/// Buffers of smoltcp's sockets if nothing else is asked for.
 const BUFFER: usize = 65_535;
 
 /// Which stack a host runs.
@@ -74,6 +75,29 @@ pub struct Duet<'a> {
     pub response: usize,
     /// Whether both close at the end, the client first.
     pub close: bool,
+    /// The congestion control of ours, by name; smoltcp has none.
+    pub congestion: &'a str,
+    /// Bytes of each socket's buffers; `None` leaves ours at their default and gives smoltcp 64 KiB.
+    pub buffer: Option<usize>,
+}
+
+impl Default for Duet<'_> {
+    /// Nothing to say over a perfect link, both ours.
+    fn default() -> Self {
+        Self {
+            client: Kind::Ours,
+            server: Kind::Ours,
+            medium: Medium::Ethernet,
+            v6: false,
+            link: "",
+            seed: 1,
+            request: 0,
+            response: 0,
+            close: false,
+            congestion: "cubic",
+            buffer: None,
+        }
+    }
 }
 
 impl Duet<'_> {
@@ -83,18 +107,7 @@ impl Duet<'_> {
     /// A byte does not arrive, or another does, or it takes more than an hour.
     #[track_caller]
     pub fn run(&self) -> Outcome {
-        let mut net = Network::new(self.seed);
-        let client = net.add_node("client", self.host(self.client, 1));
-        let server = net.add_node("server", self.host(self.server, 2));
-        let config =
-            LinkConfig { medium: self.medium, ..LinkConfig::both(self.link.parse().expect("netem's words")) };
-        net.connect(client, server, config);
-        let mut ends = [
-            End::new(client, pattern(1, self.request), self.response),
-            End::new(server, pattern(2, self.response), self.request),
-        ];
-        ends[1].socket = Some(listen(net.node_mut(server)));
-        ends[0].socket = Some(connect(net.node_mut(client), SocketAddr::new(self.address(2), PORT)));
+        let (mut net, mut ends) = self.begin();
         let stop = net.run_until_done(at(3600.secs()), |net| {
             for end in &mut ends {
                 end.move_bytes(net);
@@ -129,6 +142,81 @@ impl Duet<'_> {
         Outcome { end: net.now(), frames }
     }
 
+    /// Lets the client send without end for `span`; answers the bytes that the server got, which are checked.
+    ///
+    /// # Panics
+    /// A byte arrives that was not sent, or the connection fails.
+    #[track_caller]
+    pub fn received_in(&self, span: Duration) -> usize {
+        let (mut net, mut ends) = self.begin();
+        let until = net.now() + span;
+        let stop = net.run_until_done(until, |net| {
+            for end in &mut ends {
+                end.move_bytes(net);
+            }
+            false
+        });
+        assert_eq!(stop, Stop::Time, "{self:?} has nothing left to do at {}", net.now());
+        let [client, server] = &ends;
+        assert!(client.sent < client.to_send.len(), "{self:?}: the request was too short for {span:?}");
+        assert!(client.to_send.starts_with(&server.received), "{self:?}: the request was damaged");
+        server.received.len()
+    }
+
+    /// The network with both hosts, and the two ends with their sockets.
+    fn begin(&self) -> (Network<Host>, [End; 2]) {
+        let mut net = Network::new(self.seed);
+        let client = net.add_node("client", self.host(self.client, 1));
+        let server = net.add_node("server", self.host(self.server, 2));
+        let config =
+            LinkConfig { medium: self.medium, ..LinkConfig::both(self.link.parse().expect("netem's words")) };
+        net.connect(client, server, config);
+        let mut ends = [
+            End::new(client, pattern(1, self.request), self.response),
+            End::new(server, pattern(2, self.response), self.request),
+        ];
+        ends[1].socket = Some(self.listen(net.node_mut(server)));
+        let remote = SocketAddr::new(self.address(2), PORT);
+        ends[0].socket = Some(self.connect(net.node_mut(client), remote));
+        (net, ends)
+    }
+
+    fn settings(&self) -> Settings {
+        let congestion = Algorithm::named(self.congestion).unwrap_or_else(|| panic!("no congestion control is called {}", self.congestion));
+        let settings = Settings { congestion, ..Settings::default() };
+        match self.buffer {
+            Some(buffer) => Settings { send_buffer: buffer, recv_buffer: buffer, ..settings },
+            None => settings,
+        }
+    }
+
+    fn listen(&self, host: &mut Host) -> Socket {
+        match host {
+            Host::Ours(stack) => {
+                let any = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), PORT);
+                Socket::Listening(stack.tcp_listen(any, 8, self.settings()).expect("a free port"))
+            }
+            Host::Smol(host) => {
+                let handle = host.add_tcp(self.buffer.unwrap_or(BUFFER));
+                host.tcp(handle).listen(PORT).expect("a fresh socket");
+                Socket::Smol(handle)
+            }
+        }
+    }
+
+    fn connect(&self, host: &mut Host, to: SocketAddr) -> Socket {
+        match host {
+            Host::Ours(stack) => Socket::Ours(
+                stack.tcp_connect(Instant::ZERO, to, None, self.settings()).expect("a route to the server"),
+            ),
+            Host::Smol(host) => {
+                let handle = host.add_tcp(self.buffer.unwrap_or(BUFFER));
+                host.connect(handle, to, 40_000).expect("a fresh socket");
+                Socket::Smol(handle)
+            }
+        }
+    }
+
     fn address(&self, host: u8) -> IpAddr {
         let text = if self.v6 { format!("fd09::{host}") } else { format!("10.9.0.{host}") };
         text.parse().expect("an address")
@@ -151,33 +239,6 @@ impl Duet<'_> {
                 stack.add_interface(Instant::ZERO, config, capabilities).expect("a sound interface");
                 Host::Ours(stack)
             }
-        }
-    }
-}
-
-fn listen(host: &mut Host) -> Socket {
-    match host {
-        Host::Ours(stack) => {
-            let any = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), PORT);
-            Socket::Listening(stack.tcp_listen(any, 8, Settings::default()).expect("a free port"))
-        }
-        Host::Smol(host) => {
-            let handle = host.add_tcp(BUFFER);
-            host.tcp(handle).listen(PORT).expect("a fresh socket");
-            Socket::Smol(handle)
-        }
-    }
-}
-
-fn connect(host: &mut Host, to: SocketAddr) -> Socket {
-    match host {
-        Host::Ours(stack) => Socket::Ours(
-            stack.tcp_connect(Instant::ZERO, to, None, Settings::default()).expect("a route to the server"),
-        ),
-        Host::Smol(host) => {
-            let handle = host.add_tcp(BUFFER);
-            host.connect(handle, to, 40_000).expect("a fresh socket");
-            Socket::Smol(handle)
         }
     }
 }

@@ -16,6 +16,8 @@ const BASE: Duet<'_> = Duet {
     request: 100_000,
     response: 70_000,
     close: true,
+    congestion: "cubic",
+    buffer: None,
 };
 
 #[test]

@@ -4,8 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ustack::buf::frame::Medium;
-use ustack_tests::duet::{Duet, Kind};
+use ustack_tests::duet::Duet;
 
 const LEN: usize = 1_000_000;
 const LOSS: [&str; 4] = ["0%", "0.5%", "2%", "5%"];
@@ -18,17 +17,7 @@ const UPDATE: &str = "USTACK_UPDATE_SNAPSHOTS";
 /// Megabits a second of one transfer.
 fn goodput(loss: &str, reorder: &str, delay: u64) -> f64 {
     let link = format!("delay {delay}ms loss {loss} reorder {reorder} rate 20mbit queue 100");
-    let duet = Duet {
-        client: Kind::Ours,
-        server: Kind::Ours,
-        medium: Medium::Ethernet,
-        v6: false,
-        link: &link,
-        seed: 1,
-        request: LEN,
-        response: 0,
-        close: true,
-    };
+    let duet = Duet { link: &link, request: LEN, close: true, ..Duet::default() };
     LEN as f64 * 8.0 / 1e6 / duet.run().end.since(ustack::time::Instant::ZERO).as_secs_f64()
 }
 
