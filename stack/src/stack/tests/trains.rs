@@ -45,8 +45,7 @@ fn an_ack_between_two_cars_does_not_disturb_the_rest() {
     let text: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
     wire.hosts[0].tcp_send(wire.now, client, &text).unwrap();
     let mut arrived = Vec::new();
-    loop {
-        let Some(frame) = wire.hosts[0].poll_transmit(wire.now, ETH) else { break };
+    while let Some(frame) = wire.hosts[0].poll_transmit(wire.now, ETH) {
         let frame = frame.to_vec();
         arrived.extend_from_slice(&frame[14 + 20 + 32..]);
         wire.hosts[1].handle_frame(wire.now, ETH, RxFrame::plain(&frame));
