@@ -32,6 +32,12 @@ mod tcp;
 mod trace;
 mod world;
 
+/// The sockets of a process as its system calls see them, for programs whose calls do not come from a script.
+pub mod process {
+    pub use super::calls::{Errno, Fd, Kind, OptionValue, Taken, errno, errno_of};
+    pub use super::settings::Settings;
+}
+
 pub use error::{Error, ParseError};
 pub use junit::Junit;
 pub use report::{Failure, Field, Line, Report};

@@ -2,15 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ustack::buf::frame::{Capabilities, InterfaceId, Medium};
+use ustack::ip::route::{Prefix, Route};
+use ustack::link::InterfaceConfig;
 use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{self, SynCookiePolicy};
-use ustack::time::Duration;
+use ustack::time::{Duration, Instant};
+use ustack::wire::ethernet::MacAddr;
+use ustack::{Config, Error, Stack};
 
 use super::expr::Value;
 
 /// The settings of one run.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub struct Settings {
     pub(super) version: IpVersion,
     pub(super) local: Option<IpAddr>,
     pub(super) remote: Option<IpAddr>,
@@ -129,8 +134,11 @@ const KEYS: &[(&str, &str, Set)] = &[
 ];
 
 impl Settings {
-    /// Sets `key`.
-    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+    /// Sets `key`, as `--key=value` does.
+    ///
+    /// # Errors
+    /// What is wrong with key or value.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let Some((_, what, set)) = KEYS.iter().find(|(name, ..)| *name == key) else {
             let known: Vec<&str> = KEYS.iter().map(|(name, ..)| *name).collect();
             return Err(format!("expected one of the settings {}, found `{key}`", known.join(" ")));
@@ -139,7 +147,7 @@ impl Settings {
     }
 
     /// Our address.
-    pub(super) fn local(&self) -> IpAddr {
+    pub fn local(&self) -> IpAddr {
         self.local.unwrap_or(match self.version {
             IpVersion::V4 | IpVersion::Mapped => Ipv4Addr::new(192, 168, 0, 1).into(),
             IpVersion::V6 => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into(),
@@ -147,11 +155,34 @@ impl Settings {
     }
 
     /// The address of the other side.
-    pub(super) fn remote(&self) -> IpAddr {
+    pub fn remote(&self) -> IpAddr {
         self.remote.unwrap_or(match self.version {
             IpVersion::V4 | IpVersion::Mapped => Ipv4Addr::new(192, 0, 2, 1).into(),
             IpVersion::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
         })
+    }
+
+    /// A stack with one interface of bare IP packets, and a route to the other side.
+    ///
+    /// # Errors
+    /// Addresses that nobody can have.
+    pub fn stack(&self) -> Result<(Stack, InterfaceId), Error> {
+        let mut stack = Stack::new(Config { tcp: self.tcp.clone(), ..Config::seeded(self.seed) });
+        let local = self.local();
+        let whole = if local.is_ipv4() { 32 } else { 128 };
+        let interface = InterfaceConfig {
+            dad: false,
+            link_local: false,
+            report_groups: false,
+            ..InterfaceConfig::new(MacAddr::UNSPECIFIED).address(local, whole)
+        };
+        let capabilities = Capabilities {
+            max_merged: self.max_merged.max(self.mtu),
+            ..Capabilities::plain(Medium::Ip, self.mtu)
+        };
+        let interface = stack.add_interface(Instant::ZERO, interface, capabilities)?;
+        stack.add_route(Route::on_link(Prefix::host(self.remote()), interface))?;
+        Ok((stack, interface))
     }
 }
 

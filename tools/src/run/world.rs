@@ -3,14 +3,11 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use ustack::buf::frame::{Capabilities, InterfaceId, Medium, RxFrame};
+use ustack::Stack;
+use ustack::buf::frame::{InterfaceId, RxFrame};
 use ustack::capture::{self, Capture, Direction, LinkType};
-use ustack::ip::route::{Prefix, Route};
-use ustack::link::InterfaceConfig;
 use ustack::time::Instant;
-use ustack::wire::ethernet::MacAddr;
 use ustack::wire::ip::Protocol;
-use ustack::{Config, Stack};
 
 use super::build;
 use super::compare;
@@ -57,23 +54,7 @@ impl std::fmt::Debug for Tap {
 
 impl World {
     pub(super) fn new(settings: &Settings, capture: Option<&Capture>, name: &str) -> Result<Self, String> {
-        let tell = |error: ustack::Error| error.to_string();
-        let config = Config { tcp: settings.tcp.clone(), ..Config::seeded(settings.seed) };
-        let mut stack = Stack::new(config);
-        let (local, remote) = (settings.local(), settings.remote());
-        let whole = if local.is_ipv4() { 32 } else { 128 };
-        let interface = InterfaceConfig {
-            dad: false,
-            link_local: false,
-            report_groups: false,
-            ..InterfaceConfig::new(MacAddr::UNSPECIFIED).address(local, whole)
-        };
-        let capabilities = Capabilities {
-            max_merged: settings.max_merged.max(settings.mtu),
-            ..Capabilities::plain(Medium::Ip, settings.mtu)
-        };
-        let interface = stack.add_interface(Instant::ZERO, interface, capabilities).map_err(tell)?;
-        stack.add_route(Route::on_link(Prefix::host(remote), interface)).map_err(tell)?;
+        let (stack, interface) = settings.stack().map_err(|error| error.to_string())?;
         let tap = match capture {
             Some(capture) => {
                 let written = capture.add_interface(name, LinkType::Raw);

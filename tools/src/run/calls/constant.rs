@@ -89,6 +89,7 @@ pub(super) const SIOCOUTQNSD: i64 = 0x894b;
 
 /// Errors by their names.
 const ERRNOS: &[(&str, i64)] = &[
+    ("ENOENT", 2),
     ("EINTR", 4),
     ("EBADF", 9),
     ("EAGAIN", 11),
@@ -126,12 +127,12 @@ pub(in crate::run) fn constant(name: &str) -> Option<i64> {
 }
 
 /// The number of an error.
-pub(in crate::run) fn errno(name: &str) -> Option<i64> {
+pub fn errno(name: &str) -> Option<i64> {
     ERRNOS.iter().find(|(known, _)| *known == name).map(|&(_, number)| number)
 }
 
 /// The error that a system call answers with.
-pub(super) const fn errno_of(error: &Error) -> &'static str {
+pub const fn errno_of(error: &Error) -> &'static str {
     match error {
         Error::WouldBlock => "EAGAIN",
         Error::NoSuchSocket => "EBADF",

@@ -1,12 +1,8 @@
 //! Calls that move bytes: `read recv recvfrom readv write send sendto writev`.
 
-use ustack::tcp::State;
-use ustack::{Error, SocketId};
-
-use super::constant::{MSG_MORE, MSG_PEEK, errno_of};
+use super::constant::{MSG_MORE, MSG_PEEK};
 use super::fd::{Fd, Kind};
-use super::open::open_datagram;
-use super::{Args, Outcome, Process, Progress, fails, fails_with, or_blocks, returns};
+use super::{Args, Outcome, Process, Progress, fails, or_blocks, returns};
 use crate::run::flow::{first_wrong, pattern_bytes};
 use crate::run::world::World;
 
@@ -22,12 +18,20 @@ pub(super) fn receive(process: &mut Process, world: &mut World, args: &Args<'_>)
     let flags = flags(args)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     let mut buffer = vec![0; room];
-    match (fd.kind, fd.id) {
-        (Kind::Datagram, None) => Ok(or_blocks(fd, flags)),
-        (Kind::Datagram, Some(id)) => receive_datagram(fd, world, id, &mut buffer, flags),
-        (Kind::Stream, Some(id)) => receive_stream(fd, world, id, &mut buffer, flags),
-        (Kind::Stream | Kind::Listener, _) => fails("ENOTCONN"),
+    let peeks = flags & MSG_PEEK != 0;
+    let taken = match fd.receive(&mut world.stack, world.now, &mut buffer, peeks) {
+        Ok(taken) => taken.bytes,
+        Err("EAGAIN") => return Ok(or_blocks(fd, flags)),
+        Err(errno) => return fails(errno),
+    };
+    let (begin, what) = if fd.kind == Kind::Datagram { (0, "datagram") } else { (fd.read, "stream") };
+    if let Some(at) = first_wrong(begin, &buffer[..taken]) {
+        return Err(format!("byte {at} of the {what} is not the one that arrived there"));
     }
+    if !peeks && fd.kind == Kind::Stream {
+        fd.read = fd.read.wrapping_add(taken as u32);
+    }
+    returns(taken)
 }
 
 pub(super) fn send(
@@ -45,113 +49,41 @@ pub(super) fn send(
     let to = if args.call.name == "sendto" { args.address(4)? } else { None };
     let default = world.socket_address(world.settings.remote(), world.settings.connect_port);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    match (fd.kind, fd.id) {
-        (Kind::Stream, Some(id)) => send_stream(fd, world, id, count, flags, progress),
-        (Kind::Stream, None) => fails("EPIPE"),
-        (Kind::Listener, _) => fails("ENOTCONN"),
-        (Kind::Datagram, _) => {
-            let id = match open_datagram(fd, world) {
-                Ok(id) => id,
-                Err(error) => return fails_with(&error),
-            };
-            let is_connected = world.stack.peer_addr(id).is_ok();
-            let to = to.or((args.call.name == "sendto" && !is_connected).then_some(default));
-            match world.stack.udp_send_to(world.now, id, &pattern_bytes(0, count), to) {
-                Ok(sent) => returns(sent),
-                Err(Error::WouldBlock) => Ok(or_blocks(fd, flags)),
-                Err(error) => fails_with(&error),
-            }
-        }
+    if fd.kind != Kind::Datagram {
+        return send_stream(fd, world, count, flags, progress);
     }
-}
-
-fn receive_stream(
-    fd: &mut Fd,
-    world: &mut World,
-    id: SocketId,
-    buffer: &mut [u8],
-    flags: i64,
-) -> Result<Outcome, String> {
-    let peeks = flags & MSG_PEEK != 0;
-    let result =
-        if peeks { world.stack.tcp_peek(id, buffer) } else { world.stack.tcp_recv(world.now, id, buffer) };
-    match result {
-        Ok(taken) => {
-            if let Some(at) = first_wrong(fd.read, &buffer[..taken]) {
-                return Err(format!("byte {at} of the stream is not the one that arrived there"));
-            }
-            if !peeks {
-                fd.read = fd.read.wrapping_add(taken as u32);
-            }
-            returns(taken)
-        }
-        Err(Error::WouldBlock) => Ok(or_blocks(fd, flags)),
-        // An error is told once; then the stream is at its end.
-        Err(_) if fd.told => returns(0),
-        Err(error) => {
-            fd.told = true;
-            fails_with(&error)
-        }
-    }
-}
-
-fn receive_datagram(
-    fd: &Fd,
-    world: &mut World,
-    id: SocketId,
-    buffer: &mut [u8],
-    flags: i64,
-) -> Result<Outcome, String> {
-    let peeks = flags & MSG_PEEK != 0;
-    let result =
-        if peeks { world.stack.udp_peek_from(id, buffer) } else { world.stack.udp_recv_from(id, buffer) };
-    match result {
-        Ok(received) => match first_wrong(0, &buffer[..received.copied]) {
-            Some(at) => Err(format!("byte {at} of the datagram is not the one that arrived there")),
-            None => returns(received.copied),
-        },
-        Err(Error::WouldBlock) => Ok(or_blocks(fd, flags)),
-        Err(error) => fails_with(&error),
+    let is_connected = fd.id.is_some_and(|id| world.stack.peer_addr(id).is_ok());
+    let to = to.or((args.call.name == "sendto" && !is_connected).then_some(default));
+    match fd.send(&mut world.stack, world.now, &pattern_bytes(0, count), to, false) {
+        Ok(sent) => returns(sent),
+        Err("EAGAIN") => Ok(or_blocks(fd, flags)),
+        Err(errno) => fails(errno),
     }
 }
 
 fn send_stream(
     fd: &mut Fd,
     world: &mut World,
-    id: SocketId,
     count: usize,
     flags: i64,
     progress: &mut Progress,
 ) -> Result<Outcome, String> {
-    let state = world.stack.tcp_info(id).map_err(|error| error.to_string())?.state;
-    if matches!(state, State::SynSent | State::SynReceived) {
-        return Ok(or_blocks(fd, flags));
-    }
-    while progress.bytes < count {
+    loop {
         let bytes = pattern_bytes(fd.written, count - progress.bytes);
-        let result = if flags & MSG_MORE != 0 {
-            world.stack.tcp_send_more(world.now, id, &bytes)
-        } else {
-            world.stack.tcp_send(world.now, id, &bytes)
-        };
-        match result {
+        match fd.send(&mut world.stack, world.now, &bytes, None, flags & MSG_MORE != 0) {
             Ok(taken) => {
                 progress.bytes += taken;
                 fd.written = fd.written.wrapping_add(taken as u32);
+                if progress.bytes == count {
+                    break;
+                }
             }
-            Err(Error::WouldBlock)
-                if progress.bytes > 0 && matches!(or_blocks(fd, flags), Outcome::Returns(_)) =>
-            {
+            Err("EAGAIN") if progress.bytes > 0 && matches!(or_blocks(fd, flags), Outcome::Returns(_)) => {
                 break;
             }
-            Err(Error::WouldBlock) => return Ok(or_blocks(fd, flags)),
+            Err("EAGAIN") => return Ok(or_blocks(fd, flags)),
             Err(_) if progress.bytes > 0 => break,
-            // An error is told once; then nobody is there to write to.
-            Err(_) if fd.told => return fails("EPIPE"),
-            Err(error) => {
-                fd.told = error != Error::BrokenPipe;
-                return fails(errno_of(&error));
-            }
+            Err(errno) => return fails(errno),
         }
     }
     returns(progress.bytes)

@@ -7,15 +7,21 @@ use ustack::SocketId;
 use ustack::socket::table::IpOptions;
 use ustack::{tcp, udp};
 
-/// A file descriptor.
+use crate::run::settings::Settings;
+
+/// A file descriptor: a socket with what the process has set before the stack knows it.
 #[derive(Clone, Debug)]
-pub(in crate::run) struct Fd {
-    pub(in crate::run) kind: Kind,
+pub struct Fd {
+    /// What it stands for.
+    pub kind: Kind,
     /// The stack's socket, once there is one.
-    pub(in crate::run) id: Option<SocketId>,
-    pub(super) v6: bool,
-    pub(super) nonblocking: bool,
-    pub(super) bound: Option<SocketAddr>,
+    pub id: Option<SocketId>,
+    /// Its family is IPv6.
+    pub v6: bool,
+    /// Its calls answer `EAGAIN` where others wait.
+    pub nonblocking: bool,
+    /// Where `bind` has put it.
+    pub bound: Option<SocketAddr>,
     pub(super) tcp: tcp::Settings,
     /// What `SO_KEEPALIVE` switches on.
     pub(super) keepalive: tcp::Keepalive,
@@ -32,11 +38,34 @@ pub(in crate::run) struct Fd {
 
 /// What a descriptor stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::run) enum Kind {
+pub enum Kind {
     /// A stream, connected or not yet.
     Stream,
+    /// A stream that accepts others.
     Listener,
+    /// Datagrams.
     Datagram,
+}
+
+impl Fd {
+    /// A new socket.
+    pub fn new(kind: Kind, v6: bool, settings: &Settings) -> Self {
+        Self {
+            kind,
+            id: None,
+            v6,
+            nonblocking: false,
+            bound: None,
+            tcp: settings.tcp.clone(),
+            keepalive: settings.keepalive,
+            udp: udp::Options::default(),
+            ip: IpOptions::default(),
+            written: 0,
+            read: 0,
+            told: false,
+            connecting: false,
+        }
+    }
 }
 
 /// All descriptors.

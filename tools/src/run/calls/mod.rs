@@ -6,6 +6,7 @@ mod data;
 mod fd;
 mod open;
 mod poll;
+mod socket;
 mod sockopt;
 
 use ustack::time::{Duration, Instant};
@@ -14,8 +15,12 @@ use super::scope::Scope;
 use super::script::{CallResult, CallSpec};
 use super::world::World;
 pub(super) use args::Args;
-pub(super) use constant::{constant, errno};
-pub(super) use fd::{Fd, Fds};
+pub(super) use constant::constant;
+pub use constant::{errno, errno_of};
+pub(super) use fd::Fds;
+pub use fd::{Fd, Kind};
+pub use socket::{Errno, Taken};
+pub use sockopt::OptionValue;
 
 /// The calls that there are.
 pub(super) const NAMES: &[&str] = &[
@@ -216,10 +221,6 @@ fn returns(value: usize) -> Result<Outcome, String> {
 
 fn fails(errno: &'static str) -> Result<Outcome, String> {
     Ok(Outcome::Returns(Answer::error(errno)))
-}
-
-fn fails_with(error: &ustack::Error) -> Result<Outcome, String> {
-    fails(constant::errno_of(error))
 }
 
 /// Milliseconds that a call may wait.

@@ -1,13 +1,12 @@
 //! Calls about sockets as wholes: `socket bind listen accept connect shutdown close`.
 
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::net::Shutdown;
 
-use ustack::socket::table::IpOptions;
+use ustack::SocketId;
 use ustack::wire::ip::Protocol;
-use ustack::{Error, SocketId, udp};
 
 use super::fd::{Fd, Kind};
-use super::{Args, Outcome, Process, Progress, constant, fails, fails_with, or_blocks, returns};
+use super::{Args, Outcome, Process, Progress, fails, or_blocks, returns};
 use crate::run::settings::IpVersion;
 use crate::run::world::World;
 
@@ -28,21 +27,7 @@ pub(super) fn socket(process: &mut Process, world: &mut World, args: &Args<'_>) 
         2 => Kind::Datagram,
         _ => return fails("EPROTONOSUPPORT"),
     };
-    let fd = Fd {
-        kind,
-        id: None,
-        v6,
-        nonblocking,
-        bound: None,
-        tcp: world.settings.tcp.clone(),
-        keepalive: world.settings.keepalive,
-        udp: udp::Options::default(),
-        ip: IpOptions::default(),
-        written: 0,
-        read: 0,
-        told: false,
-        connecting: false,
-    };
+    let fd = Fd { nonblocking, ..Fd::new(kind, v6, &world.settings) };
     let number = args.new_fd(&process.fds)?;
     process.fds.insert(number, fd)?;
     world.forget_current();
@@ -53,58 +38,36 @@ pub(super) fn bind(process: &mut Process, world: &mut World, args: &Args<'_>) ->
     let given = args.address(1)?;
     let default = world.socket_address(world.settings.local(), world.settings.bind_port);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    if fd.bound.is_some() || fd.id.is_some() {
-        return fails("EINVAL");
+    match fd.bind(&mut world.stack, given.unwrap_or(default)) {
+        Ok(()) => returns(0),
+        Err(errno) => fails(errno),
     }
-    let address = given.unwrap_or(default);
-    fd.bound = Some(address);
-    if fd.kind == Kind::Datagram
-        && let Err(error) = open_datagram(fd, world)
-    {
-        return fails_with(&error);
-    }
-    returns(0)
 }
 
 pub(super) fn listen(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let backlog = usize::try_from(args.int(1)?).unwrap_or(0);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    match (fd.kind, fd.id) {
-        (Kind::Datagram, _) => return fails("EOPNOTSUPP"),
-        (Kind::Stream, Some(_)) => return fails("EINVAL"),
-        (Kind::Listener, _) => return returns(0),
-        (Kind::Stream, None) => {}
-    }
-    let local = fd.bound.unwrap_or_else(|| any(fd.v6));
-    match world.stack.tcp_listen(local, backlog, fd.tcp.clone()) {
-        Ok(id) => {
-            fd.kind = Kind::Listener;
-            apply_ip(world, id, fd.ip);
-            fd.id = Some(id);
-            world.forget_current();
+    let is_new = fd.kind != Kind::Listener;
+    match fd.listen(&mut world.stack, backlog) {
+        Ok(()) => {
+            if is_new {
+                world.forget_current();
+            }
             returns(0)
         }
-        Err(error) => fails_with(&error),
+        Err(errno) => fails(errno),
     }
 }
 
 pub(super) fn accept(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let Some(listener) = args.fd(&process.fds)? else { return fails("EBADF") };
-    let (Kind::Listener, Some(id)) = (listener.kind, listener.id) else { return fails("EINVAL") };
     let flags = if args.call.name == "accept4" { args.int_or(3, 0)? } else { 0 };
-    let accepted = match world.stack.tcp_accept(world.now, id) {
-        Ok((accepted, _)) => accepted,
-        Err(Error::WouldBlock) => return Ok(or_blocks(listener, 0)),
-        Err(error) => return fails_with(&error),
+    let accepted = match listener.accept(&mut world.stack, world.now) {
+        Ok(accepted) => accepted,
+        Err("EAGAIN") => return Ok(or_blocks(listener, 0)),
+        Err(errno) => return fails(errno),
     };
-    let fd = Fd {
-        kind: Kind::Stream,
-        id: Some(accepted),
-        nonblocking: flags & SOCK_NONBLOCK != 0,
-        tcp: world.stack.tcp_settings(accepted).map_err(|error| error.to_string())?,
-        bound: None,
-        ..listener.clone()
-    };
+    let fd = Fd { nonblocking: flags & SOCK_NONBLOCK != 0, ..accepted };
     let number = args.new_fd(&process.fds)?;
     process.fds.insert(number, fd)?;
     returns(number as usize)
@@ -119,16 +82,18 @@ pub(super) fn connect(
     let default = world.socket_address(world.settings.remote(), world.settings.connect_port);
     let remote = args.address(1)?.unwrap_or(default);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    match fd.kind {
-        Kind::Listener => fails("EISCONN"),
-        Kind::Datagram => {
-            let result = open_datagram(fd, world).and_then(|id| world.stack.udp_connect(id, Some(remote)));
-            result.map_or_else(|error| fails_with(&error), |()| returns(0))
-        }
-        Kind::Stream => match fd.id {
-            Some(id) => connected(fd, world, id, progress),
-            None => begin_connect(fd, world, remote),
-        },
+    let before = fd.id;
+    let result = fd.connect(&mut world.stack, world.now, remote, progress.begun);
+    if let Some(id) = fd.id
+        && before.is_none()
+        && fd.kind == Kind::Stream
+    {
+        renew_flow(world, id);
+    }
+    match result {
+        Ok(()) => returns(0),
+        Err("EAGAIN") => Ok(Outcome::Blocks),
+        Err(errno) => fails(errno),
     }
 }
 
@@ -140,12 +105,9 @@ pub(super) fn shutdown(process: &mut Process, world: &mut World, args: &Args<'_>
         _ => return fails("EINVAL"),
     };
     let Some(fd) = args.fd(&process.fds)? else { return fails("EBADF") };
-    match (fd.kind, fd.id) {
-        (Kind::Stream, Some(id)) => {
-            let result = world.stack.tcp_shutdown(world.now, id, how);
-            result.map_or_else(|error| fails_with(&error), |()| returns(0))
-        }
-        _ => fails("ENOTCONN"),
+    match fd.shutdown(&mut world.stack, world.now, how) {
+        Ok(()) => returns(0),
+        Err(errno) => fails(errno),
     }
 }
 
@@ -157,52 +119,6 @@ pub(super) fn close(process: &mut Process, world: &mut World, args: &Args<'_>) -
     returns(0)
 }
 
-/// The stack's socket of a datagram descriptor, which is bound now if it was not.
-pub(super) fn open_datagram(fd: &mut Fd, world: &mut World) -> Result<SocketId, Error> {
-    if let Some(id) = fd.id {
-        return Ok(id);
-    }
-    let id = world.stack.udp_bind_with(fd.bound.unwrap_or_else(|| any(fd.v6)), fd.udp)?;
-    fd.id = Some(id);
-    Ok(id)
-}
-
-/// Hop limit and traffic class of a stream.
-pub(super) fn apply_ip(world: &mut World, id: SocketId, ip: IpOptions) {
-    if ip != IpOptions::default() {
-        // The socket is a stream that exists: there is nothing that could fail.
-        let _ = world.stack.tcp_set_ip_options(id, ip);
-    }
-}
-
-/// Any address of the family, an ephemeral port.
-fn any(v6: bool) -> SocketAddr {
-    if v6 { (Ipv6Addr::UNSPECIFIED, 0).into() } else { (Ipv4Addr::UNSPECIFIED, 0).into() }
-}
-
-fn begin_connect(fd: &mut Fd, world: &mut World, remote: SocketAddr) -> Result<Outcome, String> {
-    // A wildcard address is of the family of what it connects to.
-    let local = fd.bound.map(|bound| match bound.ip().to_canonical() {
-        ip if ip.is_unspecified() => {
-            SocketAddr::new(any(remote.ip().to_canonical().is_ipv6()).ip(), bound.port())
-        }
-        ip => SocketAddr::new(ip, bound.port()),
-    });
-    match world.stack.tcp_connect(world.now, remote, local, fd.tcp.clone()) {
-        Ok(id) => {
-            apply_ip(world, id, fd.ip);
-            fd.id = Some(id);
-            fd.connecting = true;
-            renew_flow(world, id);
-            match or_blocks(fd, 0) {
-                Outcome::Blocks => Ok(Outcome::Blocks),
-                Outcome::Returns(_) => fails("EINPROGRESS"),
-            }
-        }
-        Err(error) => fails_with(&error),
-    }
-}
-
 /// A connection between ports that had one before begins with new numbers.
 fn renew_flow(world: &mut World, id: SocketId) {
     let ends = world.stack.local_addr(id).ok().zip(world.stack.peer_addr(id).ok());
@@ -211,24 +127,5 @@ fn renew_flow(world: &mut World, id: SocketId) {
     {
         world.flows[index].handle_connect();
         world.current = Some(index);
-    }
-}
-
-fn connected(fd: &mut Fd, world: &mut World, id: SocketId, progress: &Progress) -> Result<Outcome, String> {
-    let established = world.stack.tcp_established(id);
-    match established {
-        Err(Error::WouldBlock) if fd.nonblocking => fails("EALREADY"),
-        Err(Error::WouldBlock) => Ok(Outcome::Blocks),
-        Err(error) => {
-            fd.connecting = false;
-            fd.told = true;
-            fails(constant::errno_of(&error))
-        }
-        // The call that began it, or the first one after it was done.
-        Ok(()) if progress.begun || fd.connecting => {
-            fd.connecting = false;
-            returns(0)
-        }
-        Ok(()) => fails("EISCONN"),
     }
 }

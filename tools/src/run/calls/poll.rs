@@ -1,9 +1,6 @@
 //! Calls that ask or set what can be done: `poll fcntl ioctl`.
 
-use ustack::tcp::TcpInfo;
-
-use super::constant::{FIONREAD, O_NONBLOCK, SIOCOUTQ, SIOCOUTQNSD};
-use super::fd::Kind;
+use super::constant::O_NONBLOCK;
 use super::{Args, Outcome, Process, Progress, after_ms, fails, returns};
 use crate::run::script::Argument;
 use crate::run::world::World;
@@ -68,17 +65,9 @@ pub(super) fn fcntl(process: &mut Process, args: &Args<'_>) -> Result<Outcome, S
 /// `ioctl(4, SIOCINQ, [1000]) = 0`
 pub(super) fn ioctl(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let Some(fd) = args.fd(&process.fds)? else { return fails("EBADF") };
-    let info = match (fd.kind, fd.id) {
-        (Kind::Stream, Some(id)) => world.stack.tcp_info(id).map_err(|error| error.to_string())?,
-        (Kind::Stream, None) => TcpInfo::default(),
-        _ => return fails("EINVAL"),
-    };
-    let request = args.int(1)?;
-    let value = match request {
-        FIONREAD => info.unread,
-        SIOCOUTQ => info.unacked + info.unsent,
-        SIOCOUTQNSD => info.unsent,
-        _ => return fails("EINVAL"),
+    let value = match fd.queued(&world.stack, args.int(1)?) {
+        Ok(value) => value,
+        Err(errno) => return fails(errno),
     };
     match args.call.arguments.get(2) {
         None | Some(Argument::Any) => {}
@@ -90,22 +79,7 @@ pub(super) fn ioctl(process: &mut Process, world: &mut World, args: &Args<'_>) -
 
 /// What a descriptor is ready for.
 fn revents(process: &Process, world: &World, number: i64) -> i64 {
-    let Some(fd) = process.fds.get(number) else { return NVAL };
-    let Some(id) = fd.id else {
-        // As Linux answers for a stream that was never connected.
-        return if fd.kind == Kind::Datagram { OUT } else { OUT | HUP };
-    };
-    let readiness = world.stack.readiness(id);
-    let bit = |yes: bool, bit: i64| if yes { bit } else { 0 };
-    if fd.kind == Kind::Listener || fd.kind == Kind::Datagram {
-        return bit(readiness.readable, IN) | bit(fd.kind == Kind::Datagram && readiness.writable, OUT);
-    }
-    let failed = !fd.told && world.stack.tcp_failure(id).is_some();
-    bit(readiness.readable, IN)
-        | bit(readiness.writable, OUT)
-        | bit(readiness.read_closed, RDHUP)
-        | bit(readiness.closed || readiness.read_closed && readiness.write_closed, HUP)
-        | bit(failed, ERR)
+    process.fds.get(number).map_or(NVAL, |fd| fd.events(&world.stack))
 }
 
 /// Events as a script writes them.

@@ -1,22 +1,25 @@
 //! `setsockopt` and `getsockopt`.
 
-use ustack::Error;
 use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{Keepalive, TcpInfo};
-use ustack::time::Duration;
+use ustack::time::{Duration, Instant};
+use ustack::{Error, Stack};
 
 use super::constant::{errno, errno_of};
 use super::fd::{Fd, Kind};
-use super::open::apply_ip;
-use super::{Args, Outcome, Process, fails, fails_with, returns};
+use super::socket::{Errno, apply_ip};
+use super::{Args, Outcome, Process, fails, returns};
 use crate::run::script::Argument;
 use crate::run::world::World;
 
-/// What `getsockopt` answers.
-enum Value {
+/// What an option is, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionValue {
+    /// A number, or 0 and 1.
     Int(i64),
+    /// The name of a congestion control.
     Text(String),
-    /// `{onoff=1, linger=0}`
+    /// How long `close` may take, if that is limited.
     Linger(Option<Duration>),
 }
 
@@ -24,34 +27,32 @@ enum Value {
 pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let (name, value) = (args.name(2)?, args.get(3)?);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    if let Err(errno) = change(fd, name, value, args)? {
-        return fails(errno);
-    }
-    let Some(id) = fd.id else { return returns(0) };
-    let result = match fd.kind {
-        Kind::Stream if name == "TCP_CONGESTION" => {
-            world.stack.tcp_set_congestion(world.now, id, fd.tcp.congestion.clone())
-        }
-        Kind::Stream | Kind::Listener => {
-            apply_ip(world, id, fd.ip);
-            world.stack.tcp_configure(world.now, id, fd.tcp.clone())
-        }
-        Kind::Datagram => world.stack.udp_set_options(id, fd.udp),
+    let value = match name {
+        "TCP_CONGESTION" => OptionValue::Text(args.text(value)?),
+        "SO_LINGER" => OptionValue::Linger(read_linger(value, args)?),
+        _ => OptionValue::Int(args.value(value)?),
     };
-    result.map_or_else(|error| fails_with(&error), |()| returns(0))
+    match fd.set_option(&mut world.stack, world.now, name, value) {
+        Ok(()) => returns(0),
+        Err(errno) => fails(errno),
+    }
 }
 
 /// `getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0`
 pub(super) fn get(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let (name, wanted) = (args.name(2)?, args.get(3)?);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    let Some(value) = current(fd, world, name) else { return fails("ENOPROTOOPT") };
+    let Some(value) = fd.option(&mut world.stack, name) else { return fails("ENOPROTOOPT") };
     let answers = |text: String| Err(format!("getsockopt answers {text} for {name}"));
     match (wanted, value) {
         (Argument::Any, _) => {}
-        (wanted, Value::Int(value)) if args.value(wanted)? != value => return answers(format!("[{value}]")),
-        (wanted, Value::Text(text)) if args.text(wanted)? != text => return answers(format!("[\"{text}\"]")),
-        (wanted, Value::Linger(linger)) if read_linger(wanted, args)? != linger => {
+        (wanted, OptionValue::Int(value)) if args.value(wanted)? != value => {
+            return answers(format!("[{value}]"));
+        }
+        (wanted, OptionValue::Text(text)) if args.text(wanted)? != text => {
+            return answers(format!("[\"{text}\"]"));
+        }
+        (wanted, OptionValue::Linger(linger)) if read_linger(wanted, args)? != linger => {
             let seconds = linger.map_or(0, Duration::as_secs);
             return answers(format!("{{onoff={}, linger={seconds}}}", u8::from(linger.is_some())));
         }
@@ -60,23 +61,52 @@ pub(super) fn get(process: &mut Process, world: &mut World, args: &Args<'_>) -> 
     returns(0)
 }
 
+impl Fd {
+    /// What an option is; `None` if there is none of that name. Asking for `SO_ERROR` takes it away.
+    pub fn option(&mut self, stack: &mut Stack, name: &str) -> Option<OptionValue> {
+        current(self, stack, name)
+    }
+
+    /// Sets the option of that name: `"SO_LINGER"`.
+    ///
+    /// # Errors
+    /// There is no such option, or no such value.
+    pub fn set_option(
+        &mut self,
+        stack: &mut Stack,
+        now: Instant,
+        name: &str,
+        value: OptionValue,
+    ) -> Result<(), Errno> {
+        change(self, name, value)?;
+        let Some(id) = self.id else { return Ok(()) };
+        let result = match self.kind {
+            Kind::Stream if name == "TCP_CONGESTION" => {
+                stack.tcp_set_congestion(now, id, self.tcp.congestion.clone())
+            }
+            Kind::Stream | Kind::Listener => {
+                apply_ip(stack, id, self.ip);
+                stack.tcp_configure(now, id, self.tcp.clone())
+            }
+            Kind::Datagram => stack.udp_set_options(id, self.udp),
+        };
+        result.map_err(|error| errno_of(&error))
+    }
+}
+
 /// Changes what the descriptor keeps; the error if there is no such option, or no such value.
-fn change(
-    fd: &mut Fd,
-    name: &str,
-    value: &Argument,
-    args: &Args<'_>,
-) -> Result<Result<(), &'static str>, String> {
-    if name == "TCP_CONGESTION" {
-        let Some(algorithm) = Algorithm::named(&args.text(value)?) else { return Ok(Err("ENOENT")) };
-        fd.tcp.congestion = algorithm;
-        return Ok(Ok(()));
-    }
-    if name == "SO_LINGER" {
-        fd.tcp.linger = read_linger(value, args)?;
-        return Ok(Ok(()));
-    }
-    let number = args.value(value)?;
+fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
+    let number = match value {
+        OptionValue::Text(name) => {
+            fd.tcp.congestion = Algorithm::named(&name).ok_or("ENOENT")?;
+            return Ok(());
+        }
+        OptionValue::Linger(linger) => {
+            fd.tcp.linger = linger;
+            return Ok(());
+        }
+        OptionValue::Int(number) => number,
+    };
     let seconds = || u64::try_from(number).map(Duration::from_secs).unwrap_or_default();
     let small = || u8::try_from(number).unwrap_or(u8::MAX);
     let bytes = || usize::try_from(number).unwrap_or(0);
@@ -111,10 +141,10 @@ fn change(
         }
         "IP_MTU_DISCOVER" | "IPV6_MTU_DISCOVER" => fd.udp.dont_fragment = number == 2,
         "IPV6_V6ONLY" => fd.udp.only_v6 = on,
-        _ => return Ok(Err("ENOPROTOOPT")),
+        _ => return Err("ENOPROTOOPT"),
     }
     set_keepalive(fd, keepalive);
-    Ok(Ok(()))
+    Ok(())
 }
 
 fn set_keepalive(fd: &mut Fd, keepalive: Keepalive) {
@@ -125,35 +155,37 @@ fn set_keepalive(fd: &mut Fd, keepalive: Keepalive) {
 }
 
 /// What an option is; `None` if there is none of that name.
-fn current(fd: &mut Fd, world: &mut World, name: &str) -> Option<Value> {
-    let info = || fd.id.and_then(|id| world.stack.tcp_info(id).ok()).unwrap_or_default();
-    let truth = |yes: bool| Value::Int(i64::from(yes));
+fn current(fd: &mut Fd, stack: &mut Stack, name: &str) -> Option<OptionValue> {
+    let info = || fd.id.and_then(|id| stack.tcp_info(id).ok()).unwrap_or_default();
+    let truth = |yes: bool| OptionValue::Int(i64::from(yes));
     Some(match name {
-        "SO_ERROR" => Value::Int(take_error(fd, world)),
-        "SO_TYPE" => Value::Int(if fd.kind == Kind::Datagram { 2 } else { 1 }),
+        "SO_ERROR" => OptionValue::Int(take_error(fd, stack)),
+        "SO_TYPE" => OptionValue::Int(if fd.kind == Kind::Datagram { 2 } else { 1 }),
         "SO_ACCEPTCONN" => truth(fd.kind == Kind::Listener),
         "SO_REUSEADDR" => truth(fd.udp.reuse_address),
         "SO_BROADCAST" => truth(fd.udp.broadcast),
-        "SO_SNDBUF" => Value::Int(fd.tcp.send_buffer as i64),
-        "SO_RCVBUF" => Value::Int(fd.tcp.recv_buffer as i64),
+        "SO_SNDBUF" => OptionValue::Int(fd.tcp.send_buffer as i64),
+        "SO_RCVBUF" => OptionValue::Int(fd.tcp.recv_buffer as i64),
         "SO_KEEPALIVE" => truth(fd.tcp.keepalive.is_some()),
-        "SO_LINGER" => Value::Linger(fd.tcp.linger),
-        "TCP_KEEPIDLE" => Value::Int(fd.keepalive.time.as_secs() as i64),
-        "TCP_KEEPINTVL" => Value::Int(fd.keepalive.interval.as_secs() as i64),
-        "TCP_KEEPCNT" => Value::Int(i64::from(fd.keepalive.count)),
+        "SO_LINGER" => OptionValue::Linger(fd.tcp.linger),
+        "TCP_KEEPIDLE" => OptionValue::Int(fd.keepalive.time.as_secs() as i64),
+        "TCP_KEEPINTVL" => OptionValue::Int(fd.keepalive.interval.as_secs() as i64),
+        "TCP_KEEPCNT" => OptionValue::Int(i64::from(fd.keepalive.count)),
         "TCP_NODELAY" => truth(fd.tcp.nodelay),
         "TCP_CORK" => truth(fd.tcp.cork),
         "TCP_QUICKACK" => truth(fd.tcp.quickack),
-        "TCP_MAXSEG" => Value::Int(max_segment(fd, &info())),
-        "TCP_USER_TIMEOUT" => Value::Int(fd.tcp.user_timeout.map_or(0, |timeout| timeout.as_millis() as i64)),
-        "TCP_SYNCNT" => Value::Int(i64::from(fd.tcp.syn_retries)),
-        "TCP_LINGER2" => Value::Int(fd.tcp.fin_wait_2_timeout.as_secs() as i64),
+        "TCP_MAXSEG" => OptionValue::Int(max_segment(fd, &info())),
+        "TCP_USER_TIMEOUT" => {
+            OptionValue::Int(fd.tcp.user_timeout.map_or(0, |timeout| timeout.as_millis() as i64))
+        }
+        "TCP_SYNCNT" => OptionValue::Int(i64::from(fd.tcp.syn_retries)),
+        "TCP_LINGER2" => OptionValue::Int(fd.tcp.fin_wait_2_timeout.as_secs() as i64),
         "TCP_CONGESTION" => match info().congestion {
-            "" => Value::Text(format!("{:?}", fd.tcp.congestion).to_lowercase()),
-            name => Value::Text(name.to_owned()),
+            "" => OptionValue::Text(format!("{:?}", fd.tcp.congestion).to_lowercase()),
+            name => OptionValue::Text(name.to_owned()),
         },
-        "IP_TTL" | "IPV6_UNICAST_HOPS" => Value::Int(fd.ip.hop_limit.map_or(64, i64::from)),
-        "IP_TOS" | "IPV6_TCLASS" => Value::Int(i64::from(fd.ip.traffic_class)),
+        "IP_TTL" | "IPV6_UNICAST_HOPS" => OptionValue::Int(fd.ip.hop_limit.map_or(64, i64::from)),
+        "IP_TOS" | "IPV6_TCLASS" => OptionValue::Int(i64::from(fd.ip.traffic_class)),
         "IPV6_V6ONLY" => truth(fd.udp.only_v6),
         _ => return None,
     })
@@ -168,18 +200,18 @@ fn max_segment(fd: &Fd, info: &TcpInfo) -> i64 {
 }
 
 /// The error that nobody was told of yet, as a number; it counts as told from now on.
-fn take_error(fd: &mut Fd, world: &mut World) -> i64 {
+fn take_error(fd: &mut Fd, stack: &mut Stack) -> i64 {
     let Some(id) = fd.id else { return 0 };
     let error = match fd.kind {
-        Kind::Stream => world.stack.tcp_established(id).err(),
+        Kind::Stream => stack.tcp_established(id).err(),
         Kind::Listener => None,
-        Kind::Datagram => world.stack.udp_take_error(id).err(),
+        Kind::Datagram => stack.udp_take_error(id).err(),
     };
     match error {
         None | Some(Error::WouldBlock | Error::NotConnected) => 0,
         Some(_) if fd.told => 0,
         Some(error) => {
-            fd.told = fd.kind == Kind::Stream && world.stack.tcp_failure(id).is_some();
+            fd.told = fd.kind == Kind::Stream && stack.tcp_failure(id).is_some();
             errno(errno_of(&error)).unwrap_or(0)
         }
     }
