@@ -1,7 +1,7 @@
 //! BBR version 3: a model of the path, its bandwidth and its round-trip time, instead of a window that grows until
 //! something is lost (draft-ietf-ccwg-bbr-06, whose sections are cited).
 //!
-//! - [`model`](self::model): what is measured: rounds, bandwidth, aggregation, a full pipe.
+//! - `model`: what is measured: rounds, bandwidth, aggregation, a full pipe.
 //! - `startup`: the first search, and the drain of the queue that it leaves.
 //! - `probe_bw`: the cycle of DOWN, CRUISE, REFILL and UP.
 //! - `probe_rtt`: the least round-trip time, and the pauses in which it shows.
