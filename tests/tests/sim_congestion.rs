@@ -161,3 +161,35 @@ fn slow_start_ends_before_a_long_queue_overflows() {
     let info = flows.info(0);
     assert_eq!((info.counters.bytes_retrans, info.congestion_phase), (0, "avoidance"), "{info:?}");
 }
+
+#[test]
+fn the_congestion_control_can_be_changed_on_the_way() {
+    let mut flows = Flows::new(1, PATH);
+    flows.start(&algorithm("cubic"));
+    for (second, name) in [(2, "bbr"), (4, "reno"), (6, "bbr"), (9, "cubic")] {
+        flows.run(at(second.secs()));
+        let before = flows.info(0);
+        let alice = flows.net.node_mut(flows.from);
+        alice.tcp_set_congestion(at(second.secs()), flows.senders[0], algorithm(name)).expect("it is open");
+        let after = flows.info(0);
+        assert_eq!((after.congestion, after.cwnd), (name, before.cwnd));
+        assert_eq!(after.pacing_rate.is_some(), name == "bbr");
+    }
+    let before = flows.received[0];
+    flows.run(at(15.secs()));
+    let part = (flows.received[0] - before) as f64 / 6.0 / FULL;
+    assert!(part > 0.95, "{part}");
+}
+
+#[test]
+fn a_paced_window_is_as_fast() {
+    let mut flows = Flows::new(1, PATH);
+    flows.start(&algorithm("cubic"));
+    let paced = Settings { pacing: true, ..settings(algorithm("cubic")) };
+    let now = flows.net.now();
+    flows.net.node_mut(flows.from).tcp_configure(now, flows.senders[0], paced).expect("it is open");
+    flows.run(at(10.secs()));
+    assert!(flows.received[0] as f64 / 10.0 / FULL > 0.93, "{}", flows.received[0]);
+    let info = flows.info(0);
+    assert!(info.pacing_rate.is_some_and(|rate| rate as f64 > FULL), "{info:?}");
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::wait::{Timeouts, block_on};
 use crate::net::{self, Net};
+use crate::tcp::congestion::Algorithm;
 use crate::tcp::{Settings, TcpInfo};
 
 /// As `std::net::TcpListener`, on a [`Net`].
@@ -179,6 +180,22 @@ impl TcpStream {
     /// The stack has closed the socket.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.inner.set_nodelay(nodelay)
+    }
+
+    /// Changes the congestion control (`TCP_CONGESTION`); the new one goes on from the window of the old.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_congestion(&self, algorithm: Algorithm) -> io::Result<()> {
+        self.inner.set_congestion(algorithm)
+    }
+
+    /// The same by name: one of [`Algorithm::NAMES`].
+    ///
+    /// # Errors
+    /// `NotFound` if none has that name; the stack has closed the socket.
+    pub fn set_congestion_by_name(&self, name: &str) -> io::Result<()> {
+        self.inner.set_congestion_by_name(name)
     }
 
     /// Holds back what does not fill a segment until it is switched off again, or for 200 ms (`TCP_CORK`).

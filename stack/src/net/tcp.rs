@@ -14,6 +14,7 @@ use super::Net;
 use super::socket::Socket;
 use super::wakers::Interest;
 use crate::Stack;
+use crate::tcp::congestion::Algorithm;
 use crate::tcp::{Settings, TcpInfo};
 
 /// Waits for connections on a port.
@@ -252,6 +253,24 @@ impl TcpStream {
     /// The stack has closed the socket.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.configure(|settings| settings.nodelay = nodelay)
+    }
+
+    /// Changes the congestion control (`TCP_CONGESTION`); the new one goes on from the window of the old.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_congestion(&self, algorithm: Algorithm) -> io::Result<()> {
+        self.socket.command(|stack, now, id| stack.tcp_set_congestion(now, id, algorithm))
+    }
+
+    /// The same by name: one of [`Algorithm::NAMES`].
+    ///
+    /// # Errors
+    /// `NotFound` if none has that name; the stack has closed the socket.
+    pub fn set_congestion_by_name(&self, name: &str) -> io::Result<()> {
+        let unknown =
+            || io::Error::new(io::ErrorKind::NotFound, format!("no congestion control is called {name}"));
+        self.set_congestion(Algorithm::named(name).ok_or_else(unknown)?)
     }
 
     /// Holds back what does not fill a segment until it is switched off again, or for 200 ms (`TCP_CORK`).

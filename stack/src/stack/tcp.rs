@@ -233,7 +233,8 @@ impl Stack {
         })
     }
 
-    /// Changes the settings. What the handshake negotiates counts only for what a listener accepts later.
+    /// Changes the settings. What the handshake negotiates counts only for what a listener accepts later, and so does the
+    /// congestion control: see [`Self::tcp_set_congestion`].
     ///
     /// # Errors
     /// `NoSuchSocket`.
@@ -247,6 +248,7 @@ impl Stack {
             connection.set_cork(now, settings.cork);
             connection.set_quickack(now, settings.quickack);
             connection.set_keepalive(now, settings.keepalive);
+            connection.set_pacing(settings.pacing);
             connection.set_linger(settings.linger);
             connection.set_user_timeout(now, settings.user_timeout);
             connection.set_send_buffer(settings.send_buffer);

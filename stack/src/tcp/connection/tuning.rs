@@ -51,6 +51,15 @@ impl Connection {
         }
     }
 
+    /// Spreads the window over the round-trip time, or no longer. Some congestion controls pace whatever this says.
+    pub fn set_pacing(&mut self, pacing: bool) {
+        self.common.settings.pacing = pacing;
+        if let Block::Open(open) = &mut self.block {
+            open.set_pacing_rate(pacing);
+            self.common.dirty = true;
+        }
+    }
+
     /// Sets linger.
     pub fn set_linger(&mut self, linger: Option<Duration>) {
         self.common.settings.linger = linger;
