@@ -251,6 +251,7 @@ impl Stack {
             connection.set_pacing(settings.pacing);
             connection.set_linger(settings.linger);
             connection.set_user_timeout(now, settings.user_timeout);
+            connection.set_advertised_user_timeout(now, settings.advertised_user_timeout);
             connection.set_send_buffer(settings.send_buffer);
             connection.set_recv_buffer(settings.recv_buffer);
             Ok(())

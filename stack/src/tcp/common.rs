@@ -6,10 +6,11 @@ use super::info::Counters;
 use super::options::Settings;
 use super::segment::{BASE_HEADER, Outgoing, Ports};
 use super::timer::{Timer, Timers};
+use super::user_timeout;
 use crate::buf::ring::Ring;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header};
+use crate::wire::tcp::{Flags, Header, UserTimeout};
 
 /// What a connection has in all its states.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct Common {
     pub(crate) more: bool,
     /// What the cork holds back leaves all the same: it has waited long enough.
     pub(crate) cork_due: bool,
+    /// What both sides' user timeout options led to.
+    agreed_user_timeout: Option<Duration>,
     /// The application has let go.
     pub(crate) orphaned: bool,
     /// The application has written its last byte.
@@ -77,6 +80,7 @@ impl Common {
             parting: None,
             more: false,
             cork_due: false,
+            agreed_user_timeout: None,
             orphaned: false,
             write_shut: false,
             read_shut: false,
@@ -97,6 +101,23 @@ impl Common {
             flags,
             ..Header::default()
         }
+    }
+
+    /// How long sent data may remain unacknowledged: the application's word, or what both sides' options led to.
+    pub(crate) fn user_timeout(&self) -> Option<Duration> {
+        self.settings.user_timeout.or(self.agreed_user_timeout)
+    }
+
+    /// The peer's user timeout option; answers whether it changed something.
+    pub(crate) fn handle_user_timeout_option(&mut self, theirs: UserTimeout) -> bool {
+        // RFC 5482 section 3.1: ENABLED is asked for, and CHANGEABLE ends with a timeout that the application sets.
+        let Some(ours) = self.settings.advertised_user_timeout else { return false };
+        let agreed = user_timeout::agreed(ours, theirs);
+        let changes = agreed.is_some() && agreed != self.agreed_user_timeout;
+        if changes {
+            self.agreed_user_timeout = agreed;
+        }
+        changes && self.settings.user_timeout.is_none()
     }
 
     /// The handshake is complete.
@@ -161,7 +182,7 @@ impl Common {
 
     /// Data waits for its acknowledgment.
     pub(crate) fn arm_user_timeout(&mut self, now: Instant) {
-        if let Some(timeout) = self.settings.user_timeout {
+        if let Some(timeout) = self.user_timeout() {
             self.timers.set_if_unset(Timer::UserTimeout, now + timeout);
         }
     }

@@ -98,6 +98,7 @@ impl Connection {
             state: self.state(),
             unread: common.rx.len() as u64,
             unsent: common.tx.len() as u64,
+            user_timeout: common.user_timeout(),
             counters: common.counters,
             ..TcpInfo::default()
         };

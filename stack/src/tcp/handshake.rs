@@ -11,10 +11,11 @@ use super::rtt::Rtt;
 use super::segment::{BASE_HEADER, Ports, Segment};
 use super::sender::Sender;
 use super::state::{Open, Synchronised};
+use super::user_timeout;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header, Options, Timestamps};
+use crate::wire::tcp::{Flags, Header, Options, Timestamps, UserTimeout};
 
 /// The largest window scale (RFC 7323 section 2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
@@ -30,6 +31,7 @@ pub(crate) struct Offer {
     window_scale: Option<u8>,
     sack: bool,
     timestamps: bool,
+    user_timeout: Option<UserTimeout>,
     /// The window field, never scaled on a SYN.
     pub(crate) window: u16,
 }
@@ -44,6 +46,7 @@ impl Offer {
             window_scale: settings.window_scaling.then_some(shift.unwrap_or(MAX_WINDOW_SCALE)),
             sack: settings.sack,
             timestamps: settings.timestamps,
+            user_timeout: settings.advertised_user_timeout.and_then(user_timeout::on_wire),
             window: u16::try_from(settings.recv_buffer).unwrap_or(u16::MAX),
         }
     }
@@ -80,6 +83,7 @@ impl Offer {
             window_scale: self.window_scale,
             sack_permitted: self.sack,
             timestamps: self.timestamps.then_some(timestamps),
+            user_timeout: self.user_timeout,
             ..Options::default()
         }
     }
@@ -185,6 +189,7 @@ pub(crate) struct Peer {
     pub(crate) terms: Terms,
     /// TSval of its SYN.
     pub(crate) ts: u32,
+    pub(crate) user_timeout: Option<UserTimeout>,
 }
 
 impl Peer {
@@ -194,6 +199,7 @@ impl Peer {
             irs: header.seq,
             terms: offer.meet(&header.options, start.default_mss),
             ts: header.options.timestamps.map_or(0, |ts| ts.value),
+            user_timeout: header.options.user_timeout,
         }
     }
 }
@@ -308,6 +314,9 @@ pub(crate) fn establish(
     let begin = congestion::Start::new(now, smss, course.repeated);
     let begin = congestion::Start { srtt: rtt.srtt(), paced, seed, ..begin };
     let congestion = common.settings.congestion.build(&begin);
+    if let Some(option) = peer.user_timeout {
+        common.handle_user_timeout_option(option);
+    }
     let mut sender = Sender::new(now, una, smss);
     sender.snd_wl1 = peer.irs;
     let mut open = Open {
@@ -325,6 +334,8 @@ pub(crate) fn establish(
         last_heard: now,
         keepalive_probes: 0,
         keepalive_due: false,
+        // RFC 5482 section 3.1: once more after the SYN, for a peer that keeps no state before.
+        advertise: offer.user_timeout,
         persist_backoff: 0,
         next_challenge: now,
     };

@@ -24,6 +24,8 @@ pub struct TcpInfo {
     pub bandwidth: Option<u64>,
     /// Name of the recovery's phase: open, disorder, recovery or loss.
     pub recovery: &'static str,
+    /// How long sent data may remain unacknowledged; `None` if retries decide.
+    pub user_timeout: Option<Duration>,
     /// Retransmission timeout.
     pub rto: Duration,
     /// How often it was doubled since the last progress.

@@ -205,6 +205,7 @@ impl Input<'_> {
         self.check_syn()?;
         self.check_ack()?;
         self.take_timestamp();
+        self.take_user_timeout();
         self.take_ack()?;
         // Sixth: the urgent pointer is read by the wire format and left alone; urgent data stays in the stream (RFC 6093).
         self.take_data()?;
@@ -294,6 +295,17 @@ impl Input<'_> {
     fn take_timestamp(&mut self) {
         if let Some(stamp) = self.segment.header.options.timestamps.filter(|_| self.open.terms.timestamps) {
             self.open.clock.update(self.now, stamp.value, self.segment.header.seq);
+        }
+    }
+
+    /// RFC 5482 section 3.1: the peer says how long it keeps what is not acknowledged.
+    fn take_user_timeout(&mut self) {
+        let Some(option) = self.segment.header.options.user_timeout else { return };
+        if self.common.handle_user_timeout_option(option) {
+            self.common.timers.stop(Timer::UserTimeout);
+            if self.open.sender.has_unacked(self.common.tx.len()) {
+                self.common.arm_user_timeout(self.now);
+            }
         }
     }
 

@@ -372,7 +372,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             ports,
             start: Start { iss, ..start },
             offer,
-            peer: Peer { irs, terms, ts: stamp.map_or(0, |stamp| stamp.value) },
+            peer: Peer { irs, terms, ts: stamp.map_or(0, |stamp| stamp.value), user_timeout: None },
             sent_at: now,
             deadline: now,
             retries: 0,

@@ -31,6 +31,7 @@ mod syncookie;
 mod time_wait;
 mod timeout;
 mod timer;
+mod user_timeout;
 
 pub use connection::{Connection, Event, Readiness, Start};
 pub use error::{Error, IcmpError};

@@ -19,6 +19,9 @@ pub struct Settings {
     pub linger: Option<Duration>,
     /// How long sent data may remain unacknowledged before the connection is given up (RFC 5482); `None`: by retries.
     pub user_timeout: Option<Duration>,
+    /// Say this with the user timeout option, and take the peer's (RFC 5482): the larger of both is the user timeout of a
+    /// connection whose `user_timeout` the application leaves open. `None`: neither.
+    pub advertised_user_timeout: Option<Duration>,
     /// The congestion control.
     pub congestion: Algorithm,
     /// Bytes of the send buffer. Allocated as needed.
@@ -60,6 +63,7 @@ impl Default for Settings {
             keepalive: None,
             linger: None,
             user_timeout: None,
+            advertised_user_timeout: None,
             congestion: Algorithm::default(),
             send_buffer: 1 << 20,
             recv_buffer: 1 << 20,

@@ -242,6 +242,7 @@ impl Output<'_> {
         let open = &mut *self.open;
         let window = open.receiver.offer_window(&self.common.rx);
         open.receiver.handle_ack_sent();
+        open.advertise = None;
         open.clock.last_ack_sent = open.receiver.rcv_nxt;
         self.common.timers.stop(Timer::DelayedAck);
         Header { window, options, ..self.common.bare(seq, open.receiver.rcv_nxt, flags) }
@@ -360,12 +361,17 @@ impl Open {
         self.pacer.set_rate(own.or(spread), u64::from(self.sender.smss));
     }
 
-    /// Timestamps, and what was received beyond the acknowledgment number.
+    /// Timestamps, our user timeout if it is to be told, and what was received beyond the acknowledgment number.
     fn options(&self, now: Instant) -> Options {
         let timestamps = self.terms.timestamps.then(|| self.clock.stamp(now));
-        let room = if timestamps.is_some() { 3 } else { 4 };
+        let user_timeout = self.advertise;
+        let room = match (timestamps, user_timeout) {
+            (Some(_), Some(_)) => 2,
+            (Some(_), None) => 3,
+            (None, _) => 4,
+        };
         let sack = if self.terms.sack { self.receiver.sack_blocks(room) } else { SackBlocks::EMPTY };
-        Options { timestamps, sack, ..Options::default() }
+        Options { timestamps, user_timeout, sack, ..Options::default() }
     }
 }
 

@@ -130,5 +130,6 @@ pub(crate) fn options_len(options: &Options) -> usize {
         0 => 0,
         blocks => 4 + 8 * blocks,
     };
-    timestamps + sack
+    let user_timeout = if options.user_timeout.is_some() { 4 } else { 0 };
+    timestamps + sack + user_timeout
 }

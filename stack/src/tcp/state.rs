@@ -11,6 +11,7 @@ use super::rtt::Rtt;
 use super::sender::Sender;
 use super::time_wait::TimeWait;
 use crate::time::Instant;
+use crate::wire::tcp::UserTimeout;
 
 /// The eleven states by name. LISTEN is the state of a [`Listener`](super::Listener).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -88,6 +89,8 @@ pub(crate) struct Open {
     pub(crate) last_heard: Instant,
     pub(crate) keepalive_probes: u8,
     pub(crate) keepalive_due: bool,
+    /// The user timeout option of the next segment.
+    pub(crate) advertise: Option<UserTimeout>,
     pub(crate) persist_backoff: u32,
     /// Challenge ACKs are spaced (RFC 5961 section 7): when the next may leave.
     pub(crate) next_challenge: Instant,

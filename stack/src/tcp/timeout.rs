@@ -169,7 +169,7 @@ impl Connection {
         let settings = &self.common.settings;
         match &self.block {
             // RFC 5482: the user timeout decides alone.
-            _ if settings.user_timeout.is_some() => u8::MAX,
+            _ if self.common.user_timeout().is_some() => u8::MAX,
             Block::Opening(opening) if opening.peer.is_some() => settings.syn_ack_retries,
             Block::Opening(_) => settings.syn_retries,
             _ if self.common.orphaned => settings.retries.min(ORPHAN_RETRIES),

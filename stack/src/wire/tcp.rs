@@ -213,6 +213,8 @@ pub struct Options {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
+    /// User timeout.
+    pub user_timeout: Option<UserTimeout>,
     /// SACK blocks, as they stand on the wire: not yet checked against any window.
     pub sack: SackBlocks,
 }
@@ -244,7 +246,8 @@ impl Options {
             (None, true) => 4,
             (None, false) => 0,
         };
-        mss + window_scale + rest
+        let user_timeout = if self.user_timeout.is_some() { 4 } else { 0 };
+        mss + window_scale + rest + user_timeout
     }
 
     fn sack_that_fits(&self) -> &[SackBlock] {
@@ -273,6 +276,7 @@ impl Options {
                     // too.
                     let len = usize::from(*left.get(1).ok_or(at)?);
                     let skipped = left.get(len..).filter(|_| len >= 2).ok_or(at)?;
+                    options.set_other(left[0], &left[2..len]);
                     rest = TcpOptionsIterator::from_slice(skipped);
                 }
                 Some(Err(_)) => return Err(at),
@@ -293,6 +297,14 @@ impl Options {
                 }
             }
             TcpOptionElement::Timestamp(value, echo) => self.timestamps = Some(Timestamps { value, echo }),
+        }
+    }
+
+    /// An option that `etherparse` does not know. With a length that is not its own it says nothing.
+    fn set_other(&mut self, kind: u8, value: &[u8]) {
+        if let (kind::USER_TIMEOUT, &[high, low]) = (kind, value) {
+            let both = u16::from_be_bytes([high, low]);
+            self.user_timeout = Some(UserTimeout { minutes: both >> 15 == 1, value: both & 0x7fff });
         }
     }
 
@@ -326,6 +338,10 @@ impl Options {
         if let Some(shift) = self.window_scale {
             put(&[kind::NOP, kind::WINDOW_SCALE, 3, shift]);
         }
+        if let Some(UserTimeout { minutes, value }) = self.user_timeout {
+            put(&[kind::USER_TIMEOUT, 4]);
+            put(&(u16::from(minutes) << 15 | value & 0x7fff).to_be_bytes());
+        }
         let blocks = self.sack_that_fits();
         if !blocks.is_empty() {
             put(&[kind::NOP, kind::NOP, kind::SACK, 2 + 8 * blocks.len() as u8]);
@@ -344,6 +360,7 @@ mod kind {
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const USER_TIMEOUT: u8 = 28;
 }
 
 /// The timestamps option (RFC 7323 section 3).
@@ -353,6 +370,15 @@ pub struct Timestamps {
     pub value: u32,
     /// The latest clock of the other side that the sender saw; meaningful only with ACK.
     pub echo: u32,
+}
+
+/// The user timeout option (RFC 5482 section 3): how long its sender keeps data that is not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct UserTimeout {
+    /// Whether `value` counts minutes; seconds otherwise.
+    pub minutes: bool,
+    /// 15 bits; 0 says nothing.
+    pub value: u16,
 }
 
 /// One SACK block: `start` is the first byte held, `end` the first byte after it.

@@ -117,6 +117,7 @@ fn ours(info: &TcpInfo, name: &str) -> Option<Value> {
         "rttvar_us" => info.rttvar.as_micros(),
         "min_rtt_us" => info.min_rtt.unwrap_or_default().as_micros(),
         "backoff" => u64::from(info.backoff),
+        "user_timeout_us" => info.user_timeout.unwrap_or_default().as_micros(),
         "timeouts" => u64::from(counters.timeouts),
         "recoveries" => u64::from(counters.recoveries),
         "segs_retrans" => u64::from(counters.segs_retrans),

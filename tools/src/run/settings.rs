@@ -121,6 +121,9 @@ const KEYS: &[(&str, &str, Set)] = &[
         };
         put(&mut s.tcp.syn_cookies, Some(policy))
     }),
+    ("user_timeout_option_secs", "seconds", |s, v| {
+        put(&mut s.tcp.advertised_user_timeout, seconds(v).map(Some))
+    }),
     ("retries", "a count", |s, v| put(&mut s.tcp.retries, v.parse().ok())),
     ("fin_wait_2_secs", "seconds", |s, v| put(&mut s.tcp.fin_wait_2_timeout, seconds(v))),
     ("time_wait_secs", "seconds", |s, v| put(&mut s.tcp.time_wait, seconds(v))),

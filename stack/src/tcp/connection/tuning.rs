@@ -5,6 +5,7 @@ use crate::tcp::options::Keepalive;
 use crate::tcp::receiver::Owed;
 use crate::tcp::state::Block;
 use crate::tcp::timer::Timer;
+use crate::tcp::user_timeout;
 use crate::time::{Duration, Instant};
 use crate::why::Reason;
 
@@ -63,6 +64,22 @@ impl Connection {
     /// Sets linger.
     pub fn set_linger(&mut self, linger: Option<Duration>) {
         self.common.settings.linger = linger;
+    }
+
+    /// Says another user timeout to the peer from now on (RFC 5482), with an acknowledgment at once, or none any more.
+    pub fn set_advertised_user_timeout(&mut self, now: Instant, timeout: Option<Duration>) {
+        let _ = now;
+        let changed = self.common.settings.advertised_user_timeout != timeout;
+        self.common.settings.advertised_user_timeout = timeout;
+        if let Block::Open(open) = &mut self.block
+            && changed
+        {
+            open.advertise = timeout.and_then(user_timeout::on_wire);
+            if open.advertise.is_some() {
+                open.receiver.owe(Reason::Ack);
+                self.common.dirty = true;
+            }
+        }
     }
 
     /// Sets the user timeout; it counts from now.

@@ -6,7 +6,7 @@ use super::super::testing::*;
 use super::super::*;
 use crate::time::{Duration, Units, at};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header, Options, SackBlock, SackBlocks, Timestamps};
+use crate::wire::tcp::{Flags, Header, Options, SackBlock, SackBlocks, Timestamps, UserTimeout};
 
 #[test]
 fn connects_exchanges_and_closes() {
@@ -50,9 +50,14 @@ fn an_idle_connection_costs_nothing() {
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
-    (any::<[bool; 5]>(), 2000usize..200_000, 2000usize..200_000, any::<bool>(), 300u16..1460).prop_map(
-        |([timestamps, sack, window_scaling, nodelay, pacing], send_buffer, recv_buffer, reno, mss)| {
+    let own = any::<[bool; 3]>();
+    (any::<[bool; 5]>(), own, 2000usize..200_000, 2000usize..200_000, any::<bool>(), 300u16..1460).prop_map(
+        |([timestamps, sack, window_scaling, nodelay, pacing], own, send_buffer, recv_buffer, reno, mss)| {
+            let [cork, quickack, advertise] = own;
             Settings {
+                cork,
+                quickack,
+                advertised_user_timeout: advertise.then_some(36_000.secs()),
                 timestamps,
                 sack,
                 window_scaling,
@@ -120,6 +125,7 @@ fn segment() -> impl Strategy<Value = (Header, Vec<u8>)> {
                     window_scale: which[1].then_some(scale),
                     sack_permitted: which[2],
                     timestamps: which[3].then_some(Timestamps { value, echo }),
+                    user_timeout: which[1].then_some(UserTimeout { minutes: which[0], value: mss & 0x7fff }),
                     sack,
                 },
             };

@@ -51,6 +51,23 @@ fn unknown_options_are_skipped() {
 }
 
 #[test]
+fn a_user_timeout_is_a_bit_and_fifteen() {
+    for (bytes, user_timeout) in [
+        ([28, 4, 0x01, 0x2c], UserTimeout { minutes: false, value: 300 }),
+        ([28, 4, 0xff, 0xff], UserTimeout { minutes: true, value: 0x7fff }),
+    ] {
+        let options = Options { user_timeout: Some(user_timeout), ..Options::default() };
+        assert_eq!(written(options), bytes);
+        assert_eq!(read(&bytes), Ok(options));
+    }
+    // Another length than its own: skipped.
+    assert_eq!(read(&[28, 3, 1, 1]), Ok(Options::default()));
+    let full = Options { timestamps: Some(TIMESTAMPS), sack: blocks(4), ..Options::default() };
+    let beside = Options { user_timeout: Some(UserTimeout::default()), ..full };
+    assert_eq!((beside.sack_capacity(), beside.len()), (2, 36));
+}
+
+#[test]
 fn nothing_is_read_after_the_end() {
     assert_eq!(read(&[0, 2, 4, 0]), Ok(Options::default()));
     assert_eq!(read(&[1, 1, 0, 30]), Ok(Options::default()));

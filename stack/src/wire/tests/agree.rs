@@ -12,7 +12,7 @@ use smoltcp::wire as smol;
 use super::strategies;
 use crate::buf::frame::Checksum;
 use crate::wire::ip::{self, Protocol};
-use crate::wire::tcp::{Flags, Options, SackBlock, Timestamps};
+use crate::wire::tcp::{Flags, Options, SackBlock, Timestamps, UserTimeout};
 use crate::wire::{arp, ethernet, ipv4, ipv6, tcp, udp};
 
 proptest! {
@@ -273,7 +273,8 @@ proptest! {
             &ChecksumCapabilities::default(),
         );
         let (read, rest) = tcp::Header::parse(&bytes, src, dst, Checksum::Full).unwrap();
-        prop_assert_eq!(read.options, Options { sack: Default::default(), ..header.options });
+        let known = Options { sack: Default::default(), user_timeout: None, ..header.options };
+        prop_assert_eq!(read.options, known);
         prop_assert_eq!((read.seq, read.ack, read.window), (header.seq, header.ack, header.window));
         prop_assert_eq!((read.flags, rest), (Flags::SYN | Flags::ACK, &payload[..]));
     }
@@ -303,6 +304,9 @@ fn read_by_smoltcp(mut bytes: &[u8]) -> Options {
             smol::TcpOption::TimeStamp { tsval, tsecr } => {
                 options.timestamps = Some(Timestamps { value: tsval, echo: tsecr });
             }
+            smol::TcpOption::Unknown { kind: 28, data: &[high, low] } => {
+                options.user_timeout = Some(user_timeout(high, low));
+            }
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
@@ -327,10 +331,17 @@ fn read_by_pnet(packet: &pnet_tcp::TcpPacket<'_>) -> Options {
             (pnet_tcp::TcpOptionNumbers::TIMESTAMPS, _) => {
                 options.timestamps = Some(Timestamps { value: words[0], echo: words[1] });
             }
+            (pnet_tcp::TcpOptionNumber(28), &[high, low]) => {
+                options.user_timeout = Some(user_timeout(high, low));
+            }
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
     options
+}
+
+fn user_timeout(high: u8, low: u8) -> UserTimeout {
+    UserTimeout { minutes: high >= 0x80, value: u16::from(high % 0x80) * 256 + u16::from(low) }
 }
 
 fn push(options: &mut Options, start: u32, end: u32) {

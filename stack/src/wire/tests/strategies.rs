@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::wire::ethernet::{self, EtherType, MacAddr};
 use crate::wire::ip::Protocol;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Options, SackBlock, SackBlocks, Timestamps};
+use crate::wire::tcp::{Flags, Options, SackBlock, SackBlocks, Timestamps, UserTimeout};
 use crate::wire::{arp, ipv4, ipv6, tcp, udp};
 
 pub(super) fn mac() -> impl Strategy<Value = MacAddr> {
@@ -108,16 +108,25 @@ pub(super) fn udp() -> impl Strategy<Value = udp::Header> {
 /// Options of which none has to be left out.
 pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
     let timestamps = any::<(u32, u32)>().prop_map(|(value, echo)| Timestamps { value, echo });
+    let user_timeout =
+        (any::<bool>(), 0u16..0x8000).prop_map(|(minutes, value)| UserTimeout { minutes, value });
     (
         option::of(any::<u16>()),
         option::of(any::<u8>()),
         any::<bool>(),
         option::of(timestamps),
+        option::of(user_timeout),
         vec(any::<(u32, u32)>(), 0..=4),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, blocks)| {
-            let mut options =
-                Options { mss, window_scale, sack_permitted, timestamps, sack: SackBlocks::EMPTY };
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, user_timeout, blocks)| {
+            let mut options = Options {
+                mss,
+                window_scale,
+                sack_permitted,
+                timestamps,
+                user_timeout,
+                sack: SackBlocks::EMPTY,
+            };
             for (start, end) in blocks.into_iter().take(options.sack_capacity()) {
                 options.sack.push(SackBlock { start: SeqNum::new(start), end: SeqNum::new(end) });
             }
