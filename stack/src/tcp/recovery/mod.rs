@@ -59,7 +59,8 @@ pub(crate) struct Recovery {
     rack: Rack,
     tlp: Tlp,
     /// In a fast recovery, unless the congestion control wants to spread the reduction itself.
-    prr: Option<Prr>,
+    /// Boxed, as long as that lasts: most connections are in none.
+    prr: Option<Box<Prr>>,
     frto: Frto,
     undo: Undo,
 }
@@ -209,7 +210,7 @@ impl Recovery {
         if change.signal == Signal::Begins {
             // RFC 9937 section 6.2: in flight before this acknowledgment, less what had been sacked.
             let recover_fs = board.outstanding() - board.sacked() + newly;
-            self.prr = Some(Prr::new(u64::from(recover_fs)));
+            self.prr = Some(Box::new(Prr::new(u64::from(recover_fs))));
         }
         let inflight = u64::from(self.pipe(board, smss));
         // RFC 9937 section 6.2: without SACK a duplicate stands for a segment that has arrived, and an acknowledgment

@@ -8,7 +8,8 @@ use crate::wire::tcp::SackBlock;
 /// What is remembered of the last reduction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Undo {
-    episode: Option<Episode>,
+    /// Boxed, as long as it lasts: most connections have none.
+    episode: Option<Box<Episode>>,
 }
 
 /// One reduction and what was sent again since.
@@ -44,13 +45,19 @@ pub(crate) struct Proof {
 impl Undo {
     /// Whether it is about a timeout.
     pub(crate) fn is_for_timeout(&self) -> bool {
-        self.episode.is_some_and(|episode| episode.timeout)
+        self.episode.as_ref().is_some_and(|episode| episode.timeout)
     }
 
     /// A reduction was made; `una` is SND.UNA. An earlier one is forgotten.
     pub(crate) fn begin(&mut self, una: SeqNum, timeout: bool) {
-        self.episode =
-            Some(Episode { from: una, to: una, resent: 0, duplicate: 0, first_resent: None, timeout });
+        self.episode = Some(Box::new(Episode {
+            from: una,
+            to: una,
+            resent: 0,
+            duplicate: 0,
+            first_resent: None,
+            timeout,
+        }));
     }
 
     /// There is nothing to take back any more.
