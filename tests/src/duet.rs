@@ -182,7 +182,8 @@ impl Duet<'_> {
     }
 
     fn settings(&self) -> Settings {
-        let congestion = Algorithm::named(self.congestion).unwrap_or_else(|| panic!("no congestion control is called {}", self.congestion));
+        let congestion = Algorithm::named(self.congestion)
+            .unwrap_or_else(|| panic!("no congestion control is called {}", self.congestion));
         let settings = Settings { congestion, ..Settings::default() };
         match self.buffer {
             Some(buffer) => Settings { send_buffer: buffer, recv_buffer: buffer, ..settings },
