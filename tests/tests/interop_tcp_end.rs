@@ -41,7 +41,10 @@ fn the_kernel_closes_first() {
             let _ = server.wait("done", SOON);
             host.wait_closed();
             assert_eq!(host.net.with_stack(|stack, _| stack.time_wait_count()), 0);
-            until("the kernel to wait", SOON, || time_waits(&host.kernel) == 2 * (index + 1));
+            // What comes late to a connection that is gone gets a reset, which ends the kernel's wait (RFC 1337).
+            if !host.is_bad() {
+                until("the kernel to wait", SOON, || time_waits(&host.kernel) == 2 * (index + 1));
+            }
         }
     });
 }

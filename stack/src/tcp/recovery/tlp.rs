@@ -37,6 +37,8 @@ pub(crate) struct Answer {
 
 /// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// The shortest time after which a probe is sent.
+const LEAST: Duration = Duration::from_millis(10);
 
 impl Tlp {
     /// When the probe is due.
@@ -56,7 +58,8 @@ impl Tlp {
             self.due = None;
             return;
         }
-        let pto = srtt * 2 + if single { MAX_ACK_DELAY } else { Duration::ZERO };
+        // Note: on a path of microseconds two round trips are less than a busy peer takes to be scheduled.
+        let pto = (srtt * 2).max(LEAST) + if single { MAX_ACK_DELAY } else { Duration::ZERO };
         let due = now + pto;
         self.due = Some(rto.map_or(due, |rto| due.min(rto)));
     }
@@ -125,6 +128,8 @@ mod tests {
         let mut tlp = Tlp::default();
         tlp.schedule(at(1.secs()), 50.ms(), false, Some(at(2.secs())));
         assert_eq!(tlp.due(), Some(at(1100.ms())));
+        tlp.schedule(at(1.secs()), Duration::from_micros(50), false, Some(at(2.secs())));
+        assert_eq!(tlp.due(), Some(at(1010.ms())), "a peer next door may be busy");
         tlp.schedule(at(1.secs()), 50.ms(), true, Some(at(2.secs())));
         assert_eq!(tlp.due(), Some(at(1300.ms())), "the ACK of one segment may be delayed");
         tlp.schedule(at(1.secs()), 50.ms(), true, Some(at(1250.ms())));
