@@ -387,5 +387,8 @@ fn a_number_that_was_closed_from_outside_is_left_alone() {
 /// Whether the system says that a thread of ours sleeps.
 fn is_asleep(thread: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
-    status.lines().any(|line| line.starts_with("State:") && line.contains('S'))
+    status
+        .lines()
+        .filter_map(|line| line.strip_prefix("State:"))
+        .any(|state| state.trim_start().starts_with('S'))
 }
