@@ -11,7 +11,7 @@ use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
 
 use crate::kernel::{Namespace, Need, Wire, ready};
 use crate::process::tool;
-use crate::tshark::{Capture, DSACK, LATE, LOSS, RESET, assert_clean_under_tshark};
+use crate::tshark::{Capture, DSACK, LATE, LOSS, OVERTAKEN, RESET, assert_clean_under_tshark};
 use crate::wait::SOON;
 
 /// The kernel's interface towards the stack.
@@ -241,7 +241,7 @@ impl Host {
         assert_eq!(capture.count(&OWN_CHECKSUM.replace("MAC", STACK_MAC)), 0, "{:?}", capture.path());
         if is_bad {
             // What comes late after the end is answered by a reset.
-            allowed.extend([LOSS, DSACK, RESET].concat());
+            allowed.extend([LOSS, DSACK, RESET, OVERTAKEN].concat());
         } else if !allowed.contains(&LOSS[0]) {
             // The kernel answers at once, however busy the machine is; but it may delay an acknowledgment for longer than
             // a probe waits (RFC 8985 section 7.2).

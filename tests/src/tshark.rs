@@ -36,6 +36,13 @@ pub const LATE: &[&str] = &[
     "D-SACK Sequence",
 ];
 
+/// What it says of an ACK that the FIN behind it has overtaken, and of a window that opens while a probe is under way.
+pub const OVERTAKEN: &[&str] = &[
+    "TCP keep-alive segment",
+    "ACK to a TCP keep-alive segment",
+    "ACKed segment that wasn't captured (common at capture start)",
+];
+
 /// What it says when the receiver reports that something came twice.
 pub const DSACK: &[&str] = &["D-SACK Sequence"];
 
