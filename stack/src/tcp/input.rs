@@ -315,6 +315,12 @@ impl Input<'_> {
         let window = u32::from(header.window) << self.open.terms.snd_wscale;
         let sender = &mut self.open.sender;
         let (una_before, flight) = (sender.snd_una, sender.board.outstanding());
+        // Most segments of a stream that comes in: nothing of ours is under way, and the peer's window stays as it is.
+        let news = flight > 0 || header.ack != una_before || window != sender.snd_wnd || window == 0;
+        if !news && header.options.sack.is_empty() {
+            sender.handle_window(header.seq, header.ack, window);
+            return Continue(());
+        }
         let old = header.ack.before(una_before);
         if old && !self.open.terms.sack {
             return Continue(());
