@@ -25,7 +25,6 @@ impl Family {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// Bytes of the smallest header.
     /// The address that means "any".
     pub const fn any(self) -> IpAddr {
         match self {
@@ -34,6 +33,7 @@ impl Family {
         }
     }
 
+    /// Bytes of the smallest header.
     const fn header_len(self) -> usize {
         match self {
             Self::V4 => 20,

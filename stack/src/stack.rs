@@ -287,18 +287,15 @@ impl Stack {
 
     /// Puts a socket into the queue of those that have something to send.
     fn enqueue(&mut self, id: SocketId, interface: InterfaceId) {
-        if let Some(socket) = self.sockets.get_mut(id)
-            && socket.places.may_queue()
-        {
-            socket.places.queued = Some(interface);
-            self.ready.push(interface, id);
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.places.enqueue(&mut self.ready, interface, id);
         }
     }
 
     /// After anything happened to a socket: timers, queues, and its end.
     fn settle(&mut self, now: Instant, id: SocketId) {
         let interface = match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(_)) => return self.settle_tcp(now, id),
+            Some(Kind::Tcp(_)) => return self.settle_tcp(id),
             Some(Kind::Listener(_)) => return self.settle_listener(now, id),
             Some(Kind::Udp(_)) => self.udp_interface(id),
             Some(Kind::Raw(_)) => self.raw_interface(id),

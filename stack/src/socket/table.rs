@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use slotmap::SlotMap;
 
 use super::endpoint::{Endpoint, Tuple};
+use super::ready::ReadyQueues;
 use crate::buf::frame::InterfaceId;
 use crate::raw::RawSocket;
 use crate::tcp::{Connection, Listener};
@@ -49,9 +50,12 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Whether it may enter a ready queue.
-    pub(crate) fn may_queue(&self) -> bool {
-        self.queued.is_none() && !self.parked
+    /// Puts the socket `id`, whose places these are, into a ready queue, unless it stands in one or is parked.
+    pub(crate) fn enqueue(&mut self, ready: &mut ReadyQueues, interface: InterfaceId, id: SocketId) {
+        if self.queued.is_none() && !self.parked {
+            self.queued = Some(interface);
+            ready.push(interface, id);
+        }
     }
 }
 
@@ -113,6 +117,7 @@ impl Socket {
         Self { kind, places: Places::default() }
     }
 
+    /// The stream, if it is one.
     pub(crate) fn tcp(&self) -> Option<&TcpSocket> {
         match &self.kind {
             Kind::Tcp(tcp) => Some(tcp),

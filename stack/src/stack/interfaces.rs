@@ -254,7 +254,7 @@ impl Stack {
         for socket in waiting.sockets {
             self.wake_parked(socket);
             if let Some(tcp) = self.sockets.get_mut(socket).and_then(|s| s.tcp_mut()) {
-                tcp.connection.handle_unreachable(now, crate::tcp::Error::HostUnreachable);
+                tcp.connection.handle_unreachable(crate::tcp::Error::HostUnreachable);
             }
             self.settle(now, socket);
         }

@@ -54,12 +54,12 @@ impl HeadBuffer {
         &self.bytes[..self.len]
     }
 
-    /// Appends bytes, as far as there is room.
-    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
-        let room = &mut self.bytes[self.len..];
-        let len = bytes.len().min(room.len());
-        room[..len].copy_from_slice(&bytes[..len]);
-        self.len += len;
+    /// Appends bytes; nothing if there is no room.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.len + bytes.len();
+        self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
+        self.len = end;
+        Some(())
     }
 
     /// Appends what `write` writes and says how long it is; nothing if it fails.
@@ -188,9 +188,7 @@ impl Stack {
         let why = if range.start == 0 { fragmenting.why } else { Why::new(Reason::Fragment) };
         let (mac, v4) = (fragmenting.mac, head.first().is_some_and(|byte| byte >> 4 == 4));
         push_link(&mut self.head, &port.interface, mac, v4);
-        let room = self.head.len;
-        self.head.bytes.get_mut(room..room + head.len())?.copy_from_slice(&head);
-        self.head.len += head.len();
+        self.head.push_bytes(&head)?;
         Some(Picked::plain(Body::Fragment(range), why))
     }
 
@@ -278,7 +276,7 @@ impl Stack {
         if tcp.path.generation != generation {
             let tuple = tcp.tuple;
             match self.path_to(Some(tuple.local.ip), &tuple.remote) {
-                Ok(path) => self.move_path(now, id, path),
+                Ok(path) => self.move_path(id, path),
                 Err(_) => return self.no_path(now, id, crate::tcp::Error::NetworkUnreachable),
             }
         }
@@ -302,7 +300,7 @@ impl Stack {
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
         let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
         meta.dont_fragment = !path.may_fragment;
-        let segments = outgoing.len.div_ceil(u32::from(outgoing.segment_size.max(1))).max(1);
+        let segments = outgoing.segments();
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), u64::from(segments));
         let len = outgoing.len as usize;
         let picked = if segments > 1 && limits.max_merged.is_none() {
@@ -417,12 +415,12 @@ impl Stack {
     }
 
     /// The way to a peer has changed.
-    fn move_path(&mut self, now: Instant, id: SocketId, path: Path) {
+    fn move_path(&mut self, id: SocketId, path: Path) {
         if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
             let shrunk = path.mtu < tcp.path.mtu;
             tcp.path = path;
             if shrunk {
-                tcp.connection.handle_path_mtu(now, path.mtu - super::ip_header_len(path.next_hop));
+                tcp.connection.handle_path_mtu(path.mtu - super::ip_header_len(path.next_hop));
             }
         }
     }
@@ -430,7 +428,7 @@ impl Stack {
     /// There is no way to a peer at the moment: an open under way ends, an established connection goes on trying.
     fn no_path(&mut self, now: Instant, id: SocketId, error: crate::tcp::Error) -> Turn {
         if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
-            tcp.connection.handle_unreachable(now, error);
+            tcp.connection.handle_unreachable(error);
             // What it would send now is lost here rather than on the way: its timer brings it back.
             let limits = Limits::plain(tcp.path.mtu - super::ip_header_len(tcp.path.next_hop));
             while tcp.connection.poll_transmit(now, &limits).is_some() {}

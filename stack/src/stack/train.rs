@@ -48,17 +48,6 @@ impl Train {
         let same = alike.then(|| Same::new(port, ids, mac, &meta, &long)).flatten();
         Self { socket, mac, meta, rest: long, same }
     }
-
-    /// The next segment; the flags that belong to the last byte stay with the rest.
-    fn next(&self) -> Outgoing {
-        let mut next = self.rest;
-        let size = u32::from(self.rest.segment_size);
-        if next.len > size {
-            next.len = size;
-            next.header.flags.remove(LAST);
-        }
-        next
-    }
 }
 
 /// Flags that belong to the last byte.
@@ -96,13 +85,18 @@ impl Stack {
         let payload = connection.unacknowledged_bytes(range.clone());
         let offload = match &train.same {
             Some(same) if more => {
-                self.head.push_bytes(same.front.as_slice());
+                self.head.push_bytes(same.front.as_slice())?;
                 self.head.push(|out| same.tcp.write(out, seq, payload)).ok()?;
                 Offload::NONE
             }
             _ => {
+                let mut next = train.rest;
+                next.len = len;
+                if more {
+                    next.header.flags.remove(LAST);
+                }
                 push_link(&mut self.head, &port.interface, train.mac, train.meta.source.is_ipv4());
-                push_tcp(&mut self.head, &mut self.ids, &train.meta, &train.next(), payload, limits)?
+                push_tcp(&mut self.head, &mut self.ids, &train.meta, &next, payload, limits)?
             }
         };
         let why = train.rest.why;

@@ -163,8 +163,7 @@ impl Connection {
     }
 
     /// Whether `poll_transmit` may have something. Cheap; false is certain.
-    pub fn wants_transmit(&self, now: Instant) -> bool {
-        let _ = now;
+    pub fn wants_transmit(&self) -> bool {
         self.common.dirty || self.common.parting.is_some()
     }
 
@@ -184,7 +183,7 @@ impl Connection {
     }
 
     /// An ICMP error about a segment of ours that began at `seq`; ignored unless [`Self::accepts_icmp`].
-    pub fn handle_icmp(&mut self, now: Instant, seq: SeqNum, error: IcmpError) {
+    pub fn handle_icmp(&mut self, seq: SeqNum, error: IcmpError) {
         if !self.accepts_icmp(seq) {
             return;
         }
@@ -192,24 +191,23 @@ impl Connection {
         if error.is_hard() && matches!(self.block, Block::Opening(_)) {
             self.finish(Some(error.error()));
         } else {
-            self.handle_soft_error(now, error.error());
+            self.handle_soft_error(error.error());
         }
     }
 
     /// Our own host found that the peer cannot be reached (no route, no answer to ARP or NDP).
     /// Ends an open under way; an established connection goes on trying.
-    pub fn handle_unreachable(&mut self, now: Instant, error: Error) {
+    pub fn handle_unreachable(&mut self, error: Error) {
         if matches!(self.block, Block::Opening(_)) {
             self.finish(Some(error));
         } else {
-            self.handle_soft_error(now, error);
+            self.handle_soft_error(error);
         }
     }
 
     /// The path takes segments of at most `max_segment` bytes (see [`Limits`](super::Limits)) from now on.
     /// What was larger is sent again.
-    pub fn handle_path_mtu(&mut self, now: Instant, max_segment: usize) {
-        let _ = now;
+    pub fn handle_path_mtu(&mut self, max_segment: usize) {
         let shrunk = max_segment < self.common.max_segment;
         self.set_max_segment(max_segment);
         if let Block::Open(open) = &mut self.block
@@ -522,8 +520,7 @@ impl Connection {
         }
     }
 
-    fn handle_soft_error(&mut self, now: Instant, error: Error) {
-        let _ = now;
+    fn handle_soft_error(&mut self, error: Error) {
         if !matches!(self.block, Block::TimeWait(_) | Block::Closed) {
             self.common.soft_error = Some(error);
             self.common.news = Some(error);

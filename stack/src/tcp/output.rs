@@ -53,11 +53,7 @@ impl Connection {
 
 impl Common {
     fn count(&mut self, outgoing: &Outgoing) {
-        let segments = if outgoing.segment_size == 0 {
-            1
-        } else {
-            outgoing.len.div_ceil(u32::from(outgoing.segment_size)).max(1)
-        };
+        let segments = outgoing.segments();
         self.counters.segs_out += u64::from(segments);
         self.counters.bytes_sent += u64::from(outgoing.len);
         match outgoing.why.reason() {

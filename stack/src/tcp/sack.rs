@@ -314,11 +314,10 @@ impl Scoreboard {
     /// Marks as lost the first run, and what was sent at least `patience` ago (RFC 8985 section 6.3).
     pub(crate) fn mark_lost_since(&mut self, now: Instant, patience: Duration) -> Lost {
         let (mut lost, mut first) = (Lost::default(), true);
-        self.change_while(|run, len| {
+        self.change_all(|run, len| {
             if core::mem::take(&mut first) || run.sent_at + patience <= now {
                 lost.mark(run, len);
             }
-            true
         });
         lost
     }
@@ -335,30 +334,27 @@ impl Scoreboard {
 
     /// Everything that is not sacked is lost.
     pub(crate) fn mark_all_lost(&mut self) {
-        self.change_while(|run, len| {
+        self.change_all(|run, len| {
             Lost::default().mark(run, len);
-            true
         });
     }
 
     /// Nothing is lost after all: it is on its way.
     pub(crate) fn unmark_lost(&mut self) {
-        self.change_while(|run, _| {
+        self.change_all(|run, _| {
             if run.fate == Fate::Lost {
                 run.fate = Fate::Flying;
             }
-            true
         });
         self.search_anew();
     }
 
     /// Forgets all selective acknowledgments.
     pub(crate) fn forget_sacked(&mut self) {
-        self.change_while(|run, _| {
+        self.change_all(|run, _| {
             if run.fate == Fate::Sacked {
                 run.fate = Fate::Flying;
             }
-            true
         });
         self.search_anew();
     }
@@ -494,17 +490,14 @@ impl Scoreboard {
         true
     }
 
-    /// Applies `f` to the runs as they are, with their lengths, from the first until it answers false.
-    fn change_while(&mut self, mut f: impl FnMut(&mut Run, u32) -> bool) {
+    /// Applies `f` to all runs as they are, with their lengths.
+    fn change_all(&mut self, mut f: impl FnMut(&mut Run, u32)) {
         let mut start = self.una;
         for index in 0..self.runs.len() {
             let run = self.runs[index];
             let mut changed = run;
-            let go_on = f(&mut changed, run.end - start);
+            f(&mut changed, run.end - start);
             self.replace(index, start, changed);
-            if !go_on {
-                return;
-            }
             start = run.end;
         }
     }

@@ -65,6 +65,11 @@ impl Outgoing {
         start..start + self.len as usize
     }
 
+    /// How many segments it is on the wire.
+    pub fn segments(&self) -> u32 {
+        self.len.div_ceil(u32::from(self.segment_size.max(1))).max(1)
+    }
+
     /// A segment without payload.
     pub fn bare(header: Header, why: impl Into<Why>) -> Self {
         Self { header, offset: 0, len: 0, segment_size: 0, why: why.into() }

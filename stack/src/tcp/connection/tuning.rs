@@ -11,8 +11,7 @@ use crate::why::Reason;
 
 impl Connection {
     /// Switches Nagle's algorithm off or on.
-    pub fn set_nodelay(&mut self, now: Instant, nodelay: bool) {
-        let _ = now;
+    pub fn set_nodelay(&mut self, nodelay: bool) {
         self.common.settings.nodelay = nodelay;
         self.common.dirty = true;
     }
@@ -28,8 +27,7 @@ impl Connection {
     }
 
     /// Corks the connection: what does not fill a segment waits until the cork is taken out, or for 200 ms.
-    pub fn set_cork(&mut self, now: Instant, cork: bool) {
-        let _ = now;
+    pub fn set_cork(&mut self, cork: bool) {
         let common = &mut self.common;
         if common.settings.cork && !cork {
             common.more = false;
@@ -40,8 +38,7 @@ impl Connection {
     }
 
     /// Acknowledges each segment at once from now on, or lets acknowledgments wait for company again.
-    pub fn set_quickack(&mut self, now: Instant, quickack: bool) {
-        let _ = now;
+    pub fn set_quickack(&mut self, quickack: bool) {
         self.common.settings.quickack = quickack;
         if let Block::Open(open) = &mut self.block
             && quickack
@@ -67,8 +64,7 @@ impl Connection {
     }
 
     /// Says another user timeout to the peer from now on (RFC 5482), with an acknowledgment at once, or none any more.
-    pub fn set_advertised_user_timeout(&mut self, now: Instant, timeout: Option<Duration>) {
-        let _ = now;
+    pub fn set_advertised_user_timeout(&mut self, timeout: Option<Duration>) {
         let changed = self.common.settings.advertised_user_timeout != timeout;
         self.common.settings.advertised_user_timeout = timeout;
         if let Block::Open(open) = &mut self.block

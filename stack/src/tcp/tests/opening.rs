@@ -171,11 +171,11 @@ fn icmp_errors_end_an_attempt_only_if_they_are_hard_and_ours() {
     let mut one = One::connect(bare());
     one.play("> S seq=0");
     let iss = crate::wire::seq::SeqNum::new(4_294_966_000);
-    one.c.handle_icmp(one.now, iss + 1, IcmpError::PortUnreachable);
-    one.c.handle_icmp(one.now, iss, IcmpError::HostUnreachable);
+    one.c.handle_icmp(iss + 1, IcmpError::PortUnreachable);
+    one.c.handle_icmp(iss, IcmpError::HostUnreachable);
     one.play("= SYN-SENT");
     assert_eq!(one.c.take_error(), Some(Error::HostUnreachable));
-    one.c.handle_icmp(one.now, iss, IcmpError::PortUnreachable);
+    one.c.handle_icmp(iss, IcmpError::PortUnreachable);
     one.play("= CLOSED");
     assert_eq!(one.c.error(), Some(Error::ConnectionRefused));
 }
@@ -185,7 +185,7 @@ fn the_last_soft_error_explains_a_timeout() {
     let mut one = One::connect(Settings { syn_retries: 0, ..bare() });
     one.play("> S seq=0");
     let iss = crate::wire::seq::SeqNum::new(4_294_966_000);
-    one.c.handle_icmp(one.now, iss, IcmpError::NetworkUnreachable);
+    one.c.handle_icmp(iss, IcmpError::NetworkUnreachable);
     one.play("+1s \n = CLOSED");
     assert_eq!(one.c.error(), Some(Error::NetworkUnreachable));
 }
@@ -193,10 +193,10 @@ fn the_last_soft_error_explains_a_timeout() {
 #[test]
 fn our_own_host_may_know_better() {
     let mut one = One::connect(bare());
-    one.c.handle_unreachable(one.now, Error::HostUnreachable);
+    one.c.handle_unreachable(Error::HostUnreachable);
     one.play("= CLOSED");
     let mut one = One::established(bare());
-    one.c.handle_unreachable(one.now, Error::HostUnreachable);
+    one.c.handle_unreachable(Error::HostUnreachable);
     one.play("= ESTABLISHED");
 }
 
