@@ -21,6 +21,8 @@ pub struct Config {
     pub udp_receive_buffer: usize,
     /// Whether echo requests are answered.
     pub answer_echo: bool,
+    /// Decisions of observed connections that wait for `poll_decision`; what comes on top is counted and lost.
+    pub max_decisions: usize,
 }
 
 impl Default for Config {
@@ -34,6 +36,7 @@ impl Default for Config {
             max_path_mtus: 4096,
             udp_receive_buffer: 256 * 1024,
             answer_echo: true,
+            max_decisions: 1 << 16,
         }
     }
 }

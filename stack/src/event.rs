@@ -1,9 +1,11 @@
 //! What the stack tells its user through `poll_event`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::buf::frame::InterfaceId;
 use crate::socket::table::SocketId;
+use crate::tcp::Decision;
+use crate::time::Instant;
 
 /// Something that a user may want to act upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,21 @@ pub enum Event {
         /// Who.
         address: IpAddr,
     },
+}
+
+/// A decision of a connection that is observed, as [`Stack::poll_decision`](crate::Stack::poll_decision) tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// When it was decided.
+    pub at: Instant,
+    /// By which socket.
+    pub socket: SocketId,
+    /// Where the connection is bound.
+    pub local: SocketAddr,
+    /// Who is at the other end.
+    pub remote: SocketAddr,
+    /// What.
+    pub decision: Decision,
 }
 
 /// What a socket can do now.

@@ -82,7 +82,7 @@ pub mod wire;
 pub use buf::frame::InterfaceId;
 pub use config::Config;
 pub use error::Error;
-pub use event::{Event, Readiness};
+pub use event::{Event, Observation, Readiness};
 pub use link::InterfaceConfig;
 pub use socket::table::SocketId;
 pub use stack::Stack;

@@ -3,6 +3,7 @@
 mod icmp;
 mod input;
 mod interfaces;
+mod observer;
 mod output;
 mod packets;
 pub mod path;
@@ -15,6 +16,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use self::interfaces::Port;
+use self::observer::Observer;
 use self::output::HeadBuffer;
 use self::packets::{Parked, Pool};
 use crate::buf::frame::{InterfaceId, RxFrame, TxFrame};
@@ -44,7 +46,7 @@ use crate::time::Instant;
 /// | getters | `config stats readiness local_addr peer_addr interfaces routes poll_timeout tcp_info ...` |
 /// | input | `handle_frame handle_timeout` |
 /// | commands | `add_interface add_route tcp_* udp_* raw_* close` |
-/// | output | `poll_transmit poll_event` |
+/// | output | `poll_transmit poll_event poll_decision` |
 ///
 /// A driver loops: feed what the devices have, fire what is due, drain `poll_transmit` of each interface into its
 /// device, act on `poll_event`, and sleep until a device, an application, or `poll_timeout` wakes it.
@@ -72,6 +74,7 @@ pub struct Stack {
     ready: ReadyQueues,
     parked: Parked,
     events: VecDeque<Event>,
+    observer: Observer,
     // Buffers that are used again and again.
     pool: Pool,
     head: HeadBuffer,
@@ -104,6 +107,7 @@ impl Stack {
             ready: ReadyQueues::default(),
             parked: Parked::default(),
             events: VecDeque::new(),
+            observer: Observer::new(config.max_decisions),
             pool: Pool::default(),
             head: HeadBuffer::new(),
             body: Vec::new(),
@@ -129,6 +133,7 @@ impl Stack {
         stats.icmp_errors_v4 = *self.icmp_errors.stats_v4();
         stats.icmp_errors_v6 = *self.icmp_errors.stats_v6();
         stats.tcp.time_wait_overflows = self.time_waits.overflows();
+        stats.decisions_refused = self.observer.refused();
         stats
     }
 
@@ -295,7 +300,7 @@ impl Stack {
     /// After anything happened to a socket: timers, queues, and its end.
     fn settle(&mut self, now: Instant, id: SocketId) {
         let interface = match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(_)) => return self.settle_tcp(id),
+            Some(Kind::Tcp(_)) => return self.settle_tcp(now, id),
             Some(Kind::Listener(_)) => return self.settle_listener(now, id),
             Some(Kind::Udp(_)) => self.udp_interface(id),
             Some(Kind::Raw(_)) => self.raw_interface(id),

@@ -48,6 +48,8 @@ pub struct Stats {
     pub icmp_errors_v6: IcmpErrorStats,
     /// Frames sent, by the reason why.
     pub sent: Sent,
+    /// Decisions of observed connections that were lost because nobody asked for those before.
+    pub decisions_refused: u64,
 }
 
 /// Counters of IP that are the stack's own.

@@ -94,6 +94,22 @@ fn errors_are_those_that_std_names() {
 }
 
 #[test]
+fn decisions_are_told_to_who_observes() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let _listener = TcpListener::bind(&net, server()).unwrap();
+    let stream = TcpStream::connect(&client, server()).unwrap();
+    assert!(client.take_decision().is_none());
+    stream.configure(|settings| settings.observe = true).unwrap();
+    (&stream).write_all(b"hello").unwrap();
+    let words: Vec<_> = Decisions::of(&client, Some(Duration::from_secs(10)))
+        .map(|told| told.decision.word())
+        .take_while(|&word| word != "rtt")
+        .collect();
+    assert_eq!(words[0], "state", "the values as they are come first: {words:?}");
+    assert!(words.contains(&"cwnd") && words.contains(&"rto_armed"), "{words:?}");
+}
+
+#[test]
 fn datagrams_and_pings_cross() {
     let [(client, _driver), (net, _other)] = hosts();
     let serving = UdpSocket::bind(&net, server()).unwrap();

@@ -36,7 +36,7 @@ use crate::Stack;
 use crate::buf::frame::InterfaceId;
 use crate::device::Device;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Observation};
 use crate::link::InterfaceConfig;
 use crate::socket::table::SocketId;
 use crate::time::{Duration, Instant};
@@ -95,6 +95,17 @@ impl Net {
     /// What interfaces had to tell since the last call.
     pub fn take_events(&self) -> Vec<Event> {
         self.shared.with(|inner, _| inner.take_observed())
+    }
+
+    /// The next decision of a connection that is observed (see [`Stack::poll_decision`]): a task that writes them down
+    /// loops over it.
+    pub async fn next_decision(&self) -> Observation {
+        core::future::poll_fn(|cx| self.shared.with(|inner, _| inner.poll_decision(cx))).await
+    }
+
+    /// The next decision of a connection that is observed, if there is one already.
+    pub fn take_decision(&self) -> Option<Observation> {
+        self.with_stack(|stack, _| stack.poll_decision())
     }
 
     /// A future that is ready after `span` on the stack's clock.

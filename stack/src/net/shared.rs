@@ -12,7 +12,7 @@ use crate::Stack;
 use crate::buf::frame::InterfaceId;
 use crate::device::Device;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Observation};
 use crate::socket::table::SocketId;
 use crate::time::Instant;
 
@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     /// Until when the driver sleeps, if it does: who needs it earlier kicks it.
     asleep_until: Option<Instant>,
     observed: Vec<Event>,
+    /// Who waits for decisions.
+    watchers: Vec<Waker>,
     /// What a device failed with while another thread stood in for the driver, which is to end by it.
     failed: Option<io::Error>,
 }
@@ -73,6 +75,7 @@ impl Shared {
             times: TimeWakers::default(),
             asleep_until: None,
             observed: Vec::new(),
+            watchers: Vec::new(),
             failed: None,
         };
         Arc::new(Self {
@@ -227,6 +230,17 @@ impl Inner {
         mem::take(&mut self.observed)
     }
 
+    /// The next decision of an observed connection; the task is woken when there is one.
+    pub(crate) fn poll_decision(&mut self, cx: &Context<'_>) -> Poll<Observation> {
+        if let Some(observation) = self.stack.poll_decision() {
+            return Poll::Ready(observation);
+        }
+        if !self.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.watchers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     pub(crate) fn times(&mut self) -> &mut TimeWakers {
         &mut self.times
     }
@@ -278,6 +292,9 @@ impl Inner {
                     port.errors.last = Some(error.to_string());
                 }
             }
+        }
+        if self.stack.has_decisions() {
+            wake.append(&mut self.watchers);
         }
         while let Some(event) = self.stack.poll_event() {
             match event {

@@ -127,7 +127,7 @@ impl Stack {
         {
             tcp.connection.handle_path_mtu(mtu - super::ip_header_len(tuple.remote.ip));
         }
-        self.settle_tcp(id);
+        self.settle_tcp(now, id);
         true
     }
 

@@ -408,7 +408,7 @@ impl Stack {
         socket.places.queued = None;
         let is_tcp = matches!(socket.kind, Kind::Tcp(_));
         if is_tcp && !elsewhere {
-            self.settle_tcp_state(id);
+            self.settle_tcp_state(now, id);
         } else if elsewhere {
             self.settle(now, id);
         }

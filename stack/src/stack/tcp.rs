@@ -102,7 +102,7 @@ impl Stack {
         let id = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
         self.tcp_demux.connect(tuple, id);
         self.stats.tcp.active_opens += 1;
-        self.settle_tcp(id);
+        self.settle_tcp(now, id);
         Ok(id)
     }
 
@@ -162,7 +162,7 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` if the send buffer is full; `BrokenPipe` or what ended the connection.
     pub fn tcp_send(&mut self, now: Instant, id: SocketId, bytes: &[u8]) -> Result<usize, Error> {
-        self.on_tcp(id, |connection| connection.send(now, bytes))
+        self.on_tcp(now, id, |connection| connection.send(now, bytes))
     }
 
     /// As `tcp_send`, and says that more will follow soon: what does not fill a segment waits for it, at most for
@@ -171,7 +171,7 @@ impl Stack {
     /// # Errors
     /// As `tcp_send`.
     pub fn tcp_send_more(&mut self, now: Instant, id: SocketId, bytes: &[u8]) -> Result<usize, Error> {
-        self.on_tcp(id, |connection| connection.send_more(now, bytes))
+        self.on_tcp(now, id, |connection| connection.send_more(now, bytes))
     }
 
     /// Gives received bytes; 0 is the end of the stream.
@@ -179,7 +179,7 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` if nothing is there; what ended the connection out of order.
     pub fn tcp_recv(&mut self, now: Instant, id: SocketId, buf: &mut [u8]) -> Result<usize, Error> {
-        self.on_tcp(id, |connection| connection.recv(now, buf))
+        self.on_tcp(now, id, |connection| connection.recv(now, buf))
     }
 
     /// As `tcp_recv`, but the bytes stay.
@@ -203,7 +203,7 @@ impl Stack {
     /// # Errors
     /// `NoSuchSocket`.
     pub fn tcp_consume(&mut self, now: Instant, id: SocketId, n: usize) -> Result<(), Error> {
-        self.on_tcp(id, |connection| {
+        self.on_tcp(now, id, |connection| {
             connection.consume(now, n);
             Ok(())
         })
@@ -214,7 +214,7 @@ impl Stack {
     /// # Errors
     /// `NotConnected`.
     pub fn tcp_shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), Error> {
-        self.on_tcp(id, |connection| {
+        self.on_tcp(now, id, |connection| {
             if how != Shutdown::Write {
                 connection.shutdown_read(now);
             }
@@ -227,7 +227,7 @@ impl Stack {
     /// # Errors
     /// `NoSuchSocket`.
     pub fn tcp_abort(&mut self, now: Instant, id: SocketId) -> Result<(), Error> {
-        self.on_tcp(id, |connection| {
+        self.on_tcp(now, id, |connection| {
             connection.abort(now);
             Ok(())
         })
@@ -243,7 +243,7 @@ impl Stack {
             *listener.listener.settings_mut() = settings;
             return Ok(());
         }
-        self.on_tcp(id, |connection| {
+        self.on_tcp(now, id, |connection| {
             connection.set_nodelay(settings.nodelay);
             connection.set_cork(settings.cork);
             connection.set_quickack(settings.quickack);
@@ -254,6 +254,7 @@ impl Stack {
             connection.set_advertised_user_timeout(settings.advertised_user_timeout);
             connection.set_send_buffer(settings.send_buffer);
             connection.set_recv_buffer(settings.recv_buffer);
+            connection.set_observed(settings.observe);
             Ok(())
         })
     }
@@ -273,7 +274,7 @@ impl Stack {
             listener.listener.settings_mut().congestion = algorithm;
             return Ok(());
         }
-        self.on_tcp(id, |connection| {
+        self.on_tcp(now, id, |connection| {
             connection.set_congestion(now, algorithm);
             Ok(())
         })
@@ -322,7 +323,7 @@ impl Stack {
                     }
                 }
             }
-            self.settle_tcp(id);
+            self.settle_tcp(now, id);
             return;
         }
         let Some(min_iss) = self.handle_time_wait(now, &tuple, &segment) else { return };
@@ -385,7 +386,7 @@ impl Stack {
                 if let Ok(entry) = self.listener_mut(id) {
                     entry.listener.push_accepted(accepted);
                 }
-                self.settle_tcp(accepted);
+                self.settle_tcp(now, accepted);
                 self.announce(id);
             }
         }
@@ -397,7 +398,7 @@ impl Stack {
         if let Ok(tcp) = self.tcp_mut(id) {
             tcp.orphan = true;
             tcp.connection.close(now);
-            self.settle_tcp(id);
+            self.settle_tcp(now, id);
         }
     }
 
@@ -414,7 +415,7 @@ impl Stack {
                 tcp.listener = None;
                 tcp.orphan = true;
                 tcp.connection.abort(now);
-                self.settle_tcp(connection);
+                self.settle_tcp(now, connection);
             }
         }
         self.tcp_demux.unbind(port, id);
@@ -422,8 +423,8 @@ impl Stack {
     }
 
     /// After anything happened to a connection: events, timers, its end, and the queue of those who want to send.
-    pub(super) fn settle_tcp(&mut self, id: SocketId) {
-        self.settle_tcp_state(id);
+    pub(super) fn settle_tcp(&mut self, now: Instant, id: SocketId) {
+        self.settle_tcp_state(now, id);
         if let Some(Socket { kind: Kind::Tcp(tcp), places }) = self.sockets.get_mut(id)
             && tcp.connection.wants_transmit()
         {
@@ -432,9 +433,12 @@ impl Stack {
     }
 
     /// As `settle_tcp`, but it does not queue: for a connection that has just said that it has nothing to send.
-    pub(super) fn settle_tcp_state(&mut self, id: SocketId) {
+    pub(super) fn settle_tcp_state(&mut self, now: Instant, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let Some(tcp) = socket.tcp_mut() else { return };
+        if tcp.connection.is_observed() {
+            self.observer.collect(now, id, tcp);
+        }
         let (mut changed, mut over) = (false, false);
         while let Some(event) = tcp.connection.poll_event() {
             changed = true;
@@ -498,11 +502,12 @@ impl Stack {
 
     fn on_tcp<R>(
         &mut self,
+        now: Instant,
         id: SocketId,
         f: impl FnOnce(&mut Connection) -> Result<R, crate::tcp::Error>,
     ) -> Result<R, Error> {
         let result = f(&mut self.tcp_mut(id)?.connection);
-        self.settle_tcp(id);
+        self.settle_tcp(now, id);
         result.map_err(Into::into)
     }
 

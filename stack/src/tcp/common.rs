@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::event::{Event, Events};
 use super::info::Counters;
+use super::journal::Journal;
 use super::options::Settings;
 use super::segment::{BASE_HEADER, Outgoing, Ports};
 use super::timer::{Timer, Timers};
@@ -26,6 +27,8 @@ pub(crate) struct Common {
     /// The last ICMP error that did not end the connection.
     pub(crate) soft_error: Option<Error>,
     pub(crate) counters: Counters,
+    /// For whoever observes.
+    pub(crate) journal: Option<Box<Journal>>,
     /// Written, not yet acknowledged.
     pub(crate) tx: Ring,
     /// Received, not yet read.
@@ -73,6 +76,7 @@ impl Common {
             news: None,
             soft_error: None,
             counters: Counters::default(),
+            journal: settings.observe.then(Box::default),
             tx: Ring::new(settings.send_buffer),
             rx: Ring::new(settings.recv_buffer),
             max_segment: max_segment.max(MIN_SEGMENT),

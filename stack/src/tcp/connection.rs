@@ -389,6 +389,8 @@ impl Connection {
     pub fn take_time_wait(&mut self) -> Option<TimeWait> {
         let Block::TimeWait(time_wait) = self.block else { return None };
         self.block = Block::Closed;
+        // Its last decision was TIME-WAIT; when that is over is not the connection's business any more.
+        self.common.journal = None;
         self.common.timers.stop_all();
         Some(time_wait)
     }

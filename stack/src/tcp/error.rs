@@ -33,6 +33,23 @@ pub enum Error {
     BrokenPipe,
 }
 
+impl Error {
+    /// The word for it: `timed_out`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::WouldBlock => "would_block",
+            Self::NotConnected => "not_connected",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectionReset => "connection_reset",
+            Self::ConnectionAborted => "connection_aborted",
+            Self::TimedOut => "timed_out",
+            Self::HostUnreachable => "host_unreachable",
+            Self::NetworkUnreachable => "network_unreachable",
+            Self::BrokenPipe => "broken_pipe",
+        }
+    }
+}
+
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         use std::io::ErrorKind;

@@ -9,12 +9,14 @@
 mod common;
 pub mod congestion;
 mod connection;
+mod decision;
 mod error;
 mod event;
 mod handshake;
 mod info;
 mod input;
 pub mod isn;
+mod journal;
 mod listener;
 mod options;
 mod output;
@@ -34,6 +36,7 @@ mod timer;
 mod user_timeout;
 
 pub use connection::{Connection, Event, Readiness, Start};
+pub use decision::{Decided, Decision, Evidence, LostBy, Reduction, Value};
 pub use error::{Error, IcmpError};
 pub use info::{Counters, TcpInfo};
 pub use listener::{Listener, ListenerStats, SynAck, Verdict};

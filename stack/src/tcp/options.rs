@@ -52,6 +52,8 @@ pub struct Settings {
     pub fin_wait_2_timeout: Duration,
     /// How long TIME-WAIT lasts: 2 MSL.
     pub time_wait: Duration,
+    /// Write decisions down for [`Stack::poll_decision`](crate::Stack::poll_decision).
+    pub observe: bool,
 }
 
 impl Default for Settings {
@@ -80,6 +82,7 @@ impl Default for Settings {
             syn_cookies: SynCookiePolicy::default(),
             fin_wait_2_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(60),
+            observe: false,
         }
     }
 }

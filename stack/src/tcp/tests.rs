@@ -2,6 +2,7 @@
 
 mod closing;
 mod listening;
+mod observing;
 mod opening;
 mod properties;
 mod receiving;

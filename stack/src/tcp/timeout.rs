@@ -2,6 +2,7 @@
 
 use super::congestion::Timeout;
 use super::connection::Connection;
+use super::decision::{Decision, LostBy};
 use super::error::Error;
 use super::recovery::{News, ProbeTimer};
 use super::state::{Block, Synchronised};
@@ -50,6 +51,8 @@ impl Connection {
                 }
                 opening.retries += 1;
                 opening.rtt.handle_timeout();
+                let (retries, rto) = (opening.retries.into(), opening.rtt.rto());
+                self.common.tell(now, || Decision::RtoFired { in_flight: 0, retries, rto });
                 opening.due = Some(if opening.peer.is_some() {
                     Reason::SynAckRetransmit
                 } else {
@@ -69,11 +72,19 @@ impl Connection {
                 // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its way.
                 let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
                 let (una, nxt) = (open.sender.snd_una, open.sender.snd_nxt);
+                let reneged = open.sender.board.sacked() * u32::from(open.sender.board.has_reneged());
                 let lost = open.recovery.handle_timeout(now, una, nxt, &mut open.sender.board);
                 self.common.counters.lost_retransmits += lost.again.div_ceil(open.sender.smss);
                 open.tell_losses(now);
                 open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
                 open.rtt.handle_timeout();
+                let (retries, rto) = (open.sender.retries.into(), open.rtt.rto());
+                self.common.tell(now, || Decision::RtoFired { in_flight: flight, retries, rto });
+                if reneged > 0 {
+                    self.common.tell(now, || Decision::Reneged { bytes: reneged });
+                }
+                let (bytes, again, total) = (lost.newly, lost.again, open.sender.board.lost());
+                self.common.tell(now, || Decision::Lost { by: LostBy::Rto, bytes, again, total });
                 self.common.counters.timeouts += 1;
                 self.common.timers.set(Timer::Rto, now + open.rtt.rto());
                 self.common.timers.stop(Timer::Reordering);
@@ -103,6 +114,8 @@ impl Connection {
         match open.recovery.handle_probe_timeout(now, open.sender.snd_una) {
             ProbeTimer::Later(due) => self.common.timers.set(Timer::Probe, due),
             ProbeTimer::Probe => {
+                let in_flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
+                self.common.tell(now, || Decision::LossProbe { in_flight });
                 // Whether something is sent or not: the retransmission timer has its full time again.
                 self.common.timers.set(Timer::Rto, now + open.rtt.rto());
                 self.common.dirty = true;
@@ -128,7 +141,9 @@ impl Connection {
         }
         open.sender.probe_due = true;
         open.persist_backoff += 1;
-        common.timers.set(Timer::Persist, now + open.persist_interval());
+        let (backoff, next) = (open.persist_backoff, open.persist_interval());
+        common.tell(now, || Decision::WindowProbe { backoff, next });
+        common.timers.set(Timer::Persist, now + next);
         common.dirty = true;
     }
 
@@ -153,6 +168,8 @@ impl Connection {
         }
         open.keepalive_probes += 1;
         open.keepalive_due = true;
+        let (probes, of) = (open.keepalive_probes, keepalive.count);
+        common.tell(now, || Decision::Keepalive { probes, of });
         common.timers.set(Timer::Keepalive, now + keepalive.interval.max(MIN_INTERVAL));
         common.dirty = true;
     }

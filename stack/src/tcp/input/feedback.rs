@@ -4,7 +4,8 @@
 use super::Input;
 use crate::tcp::common::Common;
 use crate::tcp::congestion::{AckSample, Loss, LossKind};
-use crate::tcp::recovery::{Ack, Change, News, Path, Phase, Signal, Undone};
+use crate::tcp::decision::{Decision, Reduction};
+use crate::tcp::recovery::{Ack, Change, News, Path, Phase, Signal};
 use crate::tcp::sack::Acked;
 use crate::tcp::state::Open;
 use crate::tcp::timer::Timer;
@@ -76,6 +77,13 @@ impl Input<'_> {
         let sample = own.or_else(|| stamp.and_then(|stamp| open.clock.since(self.now, stamp.echo)));
         if let Some(sample) = sample {
             open.rtt.handle_sample(self.now, sample, flight.div_ceil(2 * open.sender.smss));
+            let rtt = &open.rtt;
+            self.common.tell(self.now, || Decision::Rtt {
+                sample,
+                srtt: rtt.srtt().unwrap_or_default(),
+                rttvar: rtt.rttvar().unwrap_or_default(),
+                rto: rtt.rto(),
+            });
         }
         sample
     }
@@ -160,6 +168,16 @@ impl Open {
         news: &News,
         flight: u64,
     ) {
+        if let Some(undone) = change.undone {
+            common.tell(now, || Decision::Spurious { what: undone.what, by: undone.by });
+        }
+        if let Some(by) = change.lost_by {
+            let (bytes, again, total) = (change.lost, change.lost_again, self.sender.board.lost());
+            common.tell(now, || Decision::Lost { by, bytes, again, total });
+        }
+        if change.signal == Signal::Repaired {
+            common.tell(now, || Decision::LossProbeRepaired);
+        }
         let counters = &mut common.counters;
         counters.lost_retransmits += change.lost_again.div_ceil(self.sender.smss);
         self.tell_losses(now);
@@ -167,7 +185,7 @@ impl Open {
             // RFC 4015 section 3: the window and the threshold as they were before.
             self.congestion.undo(now);
             counters.undos += 1;
-            if undone == Undone::Timeout {
+            if undone.what == Reduction::Timeout {
                 counters.spurious_timeouts += 1;
                 self.rtt.handle_spurious_timeout(now);
             }

@@ -1,5 +1,6 @@
 //! What a recovery hears, and what it answers.
 
+use crate::tcp::decision::{Evidence, LostBy, Reduction};
 use crate::tcp::sack::Acked;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
@@ -26,8 +27,9 @@ pub(crate) struct Change {
     pub(crate) signal: Signal,
     /// Sequence numbers that were sent again and are lost again.
     pub(crate) lost_again: u32,
-    /// Anything was marked lost.
-    pub(crate) lost: bool,
+    /// Sequence numbers that were marked lost, and what said so.
+    pub(crate) lost: u32,
+    pub(crate) lost_by: Option<LostBy>,
 }
 
 impl Change {
@@ -37,13 +39,11 @@ impl Change {
     }
 }
 
-/// Which reduction was not needed.
+/// Which reduction was not needed, and what proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Undone {
-    /// That of a fast recovery.
-    Fast,
-    /// That of a timeout.
-    Timeout,
+pub(crate) struct Undone {
+    pub(crate) what: Reduction,
+    pub(crate) by: Evidence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -18,6 +18,7 @@ use self::prr::{Prr, Step};
 use self::rack::{Rack, View};
 use self::tlp::{Answer, Tlp};
 use self::undo::{Proof, Undo};
+use super::decision::{Evidence, LostBy, Reduction};
 use super::sack::{Lost, Scoreboard};
 use crate::time::{Duration, Instant};
 use crate::why::Reason;
@@ -192,8 +193,8 @@ impl Recovery {
             change.ended = self.phase == Phase::Fast;
             self.end();
         }
-        let lost = self.find_lost(ack, board);
-        self.take_lost(lost, ack.una, ack.nxt, &mut change);
+        let (lost, by) = self.find_lost(ack, board);
+        self.take_lost(lost, by, ack.una, ack.nxt, &mut change);
         if repaired && change.signal == Signal::None {
             self.undo.forget();
             change.signal = Signal::Repaired;
@@ -224,7 +225,7 @@ impl Recovery {
             prr.handle_ack(&Step {
                 delivered: u64::from(delivered),
                 inflight,
-                safe: progress && !change.lost,
+                safe: progress && change.lost == 0,
                 ssthresh,
                 smss: u64::from(smss),
             });
@@ -247,7 +248,7 @@ impl Recovery {
     ) -> Change {
         let lost = self.detect(now, path, board);
         let mut change = Change::default();
-        self.take_lost(lost, una, nxt, &mut change);
+        self.take_lost(lost, LostBy::ReorderingTimer, una, nxt, &mut change);
         change
     }
 
@@ -382,10 +383,12 @@ impl Recovery {
     fn find_spurious(&mut self, ack: &Ack, board: &Scoreboard) -> Option<Undone> {
         let repeats_in_flight = board.repeats();
         let Ack { progress, echoed, dsack, .. } = *ack;
-        let timeout = self.undo.is_for_timeout();
+        let what = if self.undo.is_for_timeout() { Reduction::Timeout } else { Reduction::Recovery };
         let proven = self.undo.handle_ack(&Proof { progress, echoed, dsack, repeats_in_flight });
         if proven {
-            return Some(if timeout { Undone::Timeout } else { Undone::Fast });
+            // A timestamp proves nothing beside a DSACK (RFC 3522 section 3.2 step 5).
+            let by = if dsack.is_some() { Evidence::Dsack } else { Evidence::Timestamp };
+            return Some(Undone { what, by });
         }
         if self.phase != Phase::Timeout {
             return None;
@@ -400,16 +403,16 @@ impl Recovery {
             duplicate: ack.duplicate,
             has_new: ack.has_new,
         });
-        (verdict == Verdict::Spurious).then_some(Undone::Timeout)
+        (verdict == Verdict::Spurious).then_some(Undone { what: Reduction::Timeout, by: Evidence::Frto })
     }
 
     /// Nothing was lost: all that was suspected is on its way.
     fn take_back(&mut self, undone: Undone, ack: &Ack, board: &mut Scoreboard) {
         self.undo.forget();
         self.frto.stop();
-        match undone {
-            Undone::Fast => self.rack.handle_spurious_loss(ack.una, ack.nxt, ack.acked.latest),
-            Undone::Timeout => self.rack.handle_spurious_timeout(ack.acked.latest),
+        match undone.what {
+            Reduction::Recovery => self.rack.handle_spurious_loss(ack.una, ack.nxt, ack.acked.latest),
+            Reduction::Timeout => self.rack.handle_spurious_timeout(ack.acked.latest),
         }
         board.unmark_lost();
         self.phase = Phase::Open;
@@ -420,9 +423,10 @@ impl Recovery {
     }
 
     /// What was marked lost may begin a recovery.
-    fn take_lost(&mut self, lost: Lost, una: SeqNum, nxt: SeqNum, change: &mut Change) {
-        (change.lost, change.lost_again) = (lost.newly > 0, lost.again);
-        if self.phase == Phase::Open && change.lost {
+    fn take_lost(&mut self, lost: Lost, by: LostBy, una: SeqNum, nxt: SeqNum, change: &mut Change) {
+        (change.lost, change.lost_again) = (lost.newly, lost.again);
+        change.lost_by = Some(by).filter(|_| lost.newly > 0);
+        if self.phase == Phase::Open && change.lost > 0 {
             self.begin(una, nxt);
             change.signal = Signal::Begins;
         }
@@ -445,16 +449,16 @@ impl Recovery {
         }
     }
 
-    fn find_lost(&mut self, ack: &Ack, board: &mut Scoreboard) -> Lost {
+    fn find_lost(&mut self, ack: &Ack, board: &mut Scoreboard) -> (Lost, LostBy) {
         if self.sack {
             // In order and without holes there is nothing to look for.
             let quiet = self.phase == Phase::Open && self.look_again.is_none();
             if quiet && board.sacked() == 0 && !ack.acked.resent {
-                return Lost::default();
+                return (Lost::default(), LostBy::Rack);
             }
-            return self.detect(ack.now, &ack.path, board);
+            return (self.detect(ack.now, &ack.path, board), LostBy::Rack);
         }
-        let before = board.lost();
+        let (before, mut by) = (board.lost(), LostBy::DupThresh);
         match self.phase {
             // RFC 6582 section 3.2 steps 1 and 2.
             Phase::Open if self.dup_acks >= DUP_THRESH && self.may_begin(ack) => {
@@ -464,10 +468,11 @@ impl Recovery {
             Phase::Fast if ack.progress => {
                 board.mark_head_lost(ack.path.smss);
                 self.first_due = Some(Reason::RecoveryRetransmit);
+                by = LostBy::PartialAck;
             }
             _ => {}
         }
-        Lost { newly: board.lost() - before, ..Lost::default() }
+        (Lost { newly: board.lost() - before, ..Lost::default() }, by)
     }
 
     /// RFC 6582 section 3.2 step 1: more than `recover` is acknowledged, so that duplicates of what a recovery sent again
