@@ -137,24 +137,25 @@ impl<'a> Packet<'a> {
     /// What [`ipv4::Header::parse`] says.
     #[inline(always)]
     pub fn parse_v4(bytes: &'a [u8]) -> Result<Self, Error> {
-        let (header, payload) = ipv4::Header::parse(bytes)?;
+        let (header, payload) = ipv4::verify(bytes)?;
+        let options = header.options();
         Ok(Self {
-            src: header.src.into(),
-            dst: header.dst.into(),
-            protocol: header.protocol,
-            hop_limit: header.ttl,
-            dscp: header.dscp,
-            ecn: header.ecn,
-            fragment: header.is_fragment().then_some(Fragment {
-                id: u32::from(header.id),
-                offset: header.fragment_offset,
-                more: header.more_fragments,
+            src: header.source_addr().into(),
+            dst: header.destination_addr().into(),
+            protocol: Protocol(header.protocol().0),
+            hop_limit: header.ttl(),
+            dscp: header.dcp().value(),
+            ecn: header.ecn().value(),
+            fragment: header.is_fragmenting_payload().then(|| Fragment {
+                id: u32::from(header.identification()),
+                offset: header.fragments_offset().value() << 3,
+                more: header.more_fragments(),
             }),
-            dont_fragment: header.dont_fragment,
-            router_alert: header.options.has_router_alert(),
-            source_route: header.options.has_source_route(),
+            dont_fragment: header.dont_fragment(),
+            router_alert: ipv4::has_router_alert(options),
+            source_route: ipv4::has_source_route(options),
             protocol_offset: 9,
-            bytes: &bytes[..header.header_len() + payload.len()],
+            bytes: &bytes[..header.slice().len() + payload.len()],
             payload,
         })
     }

@@ -82,25 +82,9 @@ impl Header {
     /// # Errors
     /// Too short, wrong version, lengths that contradict each other, wrong checksum, options that overrun the
     /// header.
-    #[inline(always)]
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
-        let slice = slice(bytes)?;
-        if !Sum::ZERO.with(slice.slice()).is_valid() {
-            return Err(Error::malformed(Layer::Ipv4, field::CHECKSUM, Reason::Checksum));
-        }
-        let header_len = slice.slice().len();
-        let total_len = usize::from(slice.total_len());
-        if total_len < header_len {
-            return Err(Error::malformed(Layer::Ipv4, field::TOTAL_LEN, Reason::TotalLength));
-        }
-        let payload =
-            bytes.get(header_len..total_len).ok_or(Error::length(Layer::Ipv4, total_len, bytes.len()))?;
-        let header = Self::from_slice(&slice);
-        header
-            .options
-            .check()
-            .map_err(|at| Error::malformed(Layer::Ipv4, MIN_HEADER_LEN + at, Reason::Option))?;
-        Ok((header, payload))
+        let (slice, payload) = verify(bytes)?;
+        Ok((Self::from_slice(&slice), payload))
     }
 
     /// Reads a header that an ICMP error quotes: it may be cut short after the header, and what routers on
@@ -143,7 +127,6 @@ impl Header {
         Ok(len)
     }
 
-    #[inline(always)]
     fn from_slice(slice: &Ipv4HeaderSlice<'_>) -> Self {
         Self {
             src: slice.source_addr(),
@@ -160,6 +143,58 @@ impl Header {
             options: Options::copy_of(slice.options()),
         }
     }
+}
+
+/// Verifies what [`Header::parse`] does; answers the header's fields where they lie, and the payload.
+#[inline(always)]
+pub(super) fn verify(bytes: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), Error> {
+    let slice = slice(bytes)?;
+    if !Sum::ZERO.with(slice.slice()).is_valid() {
+        return Err(Error::malformed(Layer::Ipv4, field::CHECKSUM, Reason::Checksum));
+    }
+    let header_len = slice.slice().len();
+    let total_len = usize::from(slice.total_len());
+    if total_len < header_len {
+        return Err(Error::malformed(Layer::Ipv4, field::TOTAL_LEN, Reason::TotalLength));
+    }
+    let payload =
+        bytes.get(header_len..total_len).ok_or(Error::length(Layer::Ipv4, total_len, bytes.len()))?;
+    each_option(slice.options())
+        .try_for_each(|option| option.map(|_| ()))
+        .map_err(|at| Error::malformed(Layer::Ipv4, MIN_HEADER_LEN + at, Reason::Option))?;
+    Ok((slice, payload))
+}
+
+/// Whether a source route (LSRR or SSRR) is among the options of a header.
+pub(super) fn has_source_route(options: &[u8]) -> bool {
+    each_option(options).any(|option| matches!(option, Ok([131 | 137, ..])))
+}
+
+/// Whether a router alert is among the options of a header.
+pub(super) fn has_router_alert(options: &[u8]) -> bool {
+    each_option(options).any(|option| matches!(option, Ok([148, ..])))
+}
+
+/// Each option with its kind and length, without padding; or where one does not fit.
+fn each_option(all: &[u8]) -> impl Iterator<Item = Result<&[u8], usize>> {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        while all.get(at) == Some(&kind::NOP) {
+            at += 1;
+        }
+        let start = at;
+        match *all.get(start..)? {
+            [] | [kind::END, ..] => None,
+            [_, len, ..] if len >= 2 && start + usize::from(len) <= all.len() => {
+                at += usize::from(len);
+                Some(Ok(&all[start..at]))
+            }
+            _ => {
+                at = all.len();
+                Some(Err(start))
+            }
+        }
+    })
 }
 
 /// Where the fields that errors name begin.
@@ -218,49 +253,24 @@ impl Options {
 
     /// Whether a source route is among them (LSRR or SSRR).
     pub fn has_source_route(&self) -> bool {
-        self.iter().any(|option| matches!(option, Ok([131 | 137, ..])))
+        has_source_route(self.as_slice())
     }
 
     /// Whether a router alert is among them.
     pub fn has_router_alert(&self) -> bool {
-        self.iter().any(|option| matches!(option, Ok([148, ..])))
+        has_router_alert(self.as_slice())
     }
 
     /// The options that each fragment but the first carries: those with the copied bit (RFC 791 section 3.1).
     #[must_use]
     pub fn copied(&self) -> Self {
         let mut bytes = arrayvec::ArrayVec::<u8, { MAX_HEADER_LEN - MIN_HEADER_LEN }>::new();
-        for option in self.iter().map_while(Result::ok).filter(|option| option[0] & 0x80 != 0) {
+        for option in
+            each_option(self.as_slice()).map_while(Result::ok).filter(|option| option[0] & 0x80 != 0)
+        {
             bytes.extend(option.iter().copied());
         }
         Self::copy_of(&bytes)
-    }
-
-    /// Each option with its kind and length, without padding; or where one does not fit.
-    fn iter(&self) -> impl Iterator<Item = Result<&[u8], usize>> {
-        let all = self.as_slice();
-        let mut at = 0;
-        core::iter::from_fn(move || {
-            while all.get(at) == Some(&kind::NOP) {
-                at += 1;
-            }
-            let start = at;
-            match *all.get(start..)? {
-                [] | [kind::END, ..] => None,
-                [_, len, ..] if len >= 2 && start + usize::from(len) <= all.len() => {
-                    at += usize::from(len);
-                    Some(Ok(&all[start..at]))
-                }
-                _ => {
-                    at = all.len();
-                    Some(Err(start))
-                }
-            }
-        })
-    }
-
-    fn check(&self) -> Result<(), usize> {
-        self.iter().try_for_each(|option| option.map(|_| ()))
     }
 
     /// At most 40 bytes, rounded up to a multiple of 4 with zeros.
