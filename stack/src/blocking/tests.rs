@@ -110,6 +110,19 @@ fn decisions_are_told_to_who_observes() {
 }
 
 #[test]
+fn the_congestion_control_changes_by_name() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let _listener = TcpListener::bind(&net, server()).unwrap();
+    let stream = TcpStream::connect(&client, server()).unwrap();
+    assert_eq!(stream.info().unwrap().congestion, "cubic");
+    stream.set_congestion_by_name("bbr").unwrap();
+    assert_eq!(stream.info().unwrap().congestion, "bbr");
+    let error = stream.set_congestion_by_name("vegas").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert_eq!(stream.info().unwrap().congestion, "bbr");
+}
+
+#[test]
 fn datagrams_and_pings_cross() {
     let [(client, _driver), (net, _other)] = hosts();
     let serving = UdpSocket::bind(&net, server()).unwrap();

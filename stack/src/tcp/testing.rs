@@ -373,6 +373,15 @@ impl One {
         one
     }
 
+    /// 100 ms after ten full segments of `written` bytes left: they are in flight, what else there is waits for the window.
+    pub(super) fn with_ten_in_flight(written: usize, settings: Settings) -> Self {
+        let mut one = Self::established(settings);
+        one.send(written);
+        assert_eq!(one.burst().len(), 10);
+        one.play("+100ms");
+        one
+    }
+
     /// The events so far.
     pub(super) fn events(&mut self) -> Vec<Event> {
         core::iter::from_fn(|| self.c.poll_event()).collect()

@@ -8,19 +8,10 @@ fn without_sack() -> Settings {
     Settings { sack: false, ..bare() }
 }
 
-/// Ten full segments are in flight.
-fn ten_in_flight(settings: Settings) -> One {
-    let mut one = One::established(settings);
-    one.send(40_000);
-    assert_eq!(one.burst().len(), 10);
-    one.play("+100ms");
-    one
-}
-
 #[test]
 fn the_third_duplicate_means_a_loss() {
     // RFC 5681 section 3.2, with limited transmit (RFC 3042) for the first two.
-    let mut one = ten_in_flight(without_sack());
+    let mut one = One::with_ten_in_flight(40_000, without_sack());
     one.play(
         "< A seq=1 ack=1
          > A seq=10001 len=1000 why=new-data
@@ -45,7 +36,7 @@ fn the_third_duplicate_means_a_loss() {
 #[test]
 fn what_follows_a_timeout_starts_no_fast_recovery() {
     // RFC 6582 section 4.
-    let mut one = ten_in_flight(without_sack());
+    let mut one = One::with_ten_in_flight(40_000, without_sack());
     one.play("+200ms \n > A seq=1 len=1000 why=rto");
     one.play("< A seq=1 ack=1 \n < A seq=1 ack=1 \n < A seq=1 ack=1 \n < A seq=1 ack=1");
     assert_eq!(one.c.info().recovery, "loss");
@@ -53,7 +44,7 @@ fn what_follows_a_timeout_starts_no_fast_recovery() {
 
 #[test]
 fn the_timer_sends_everything_again_in_slow_start() {
-    let mut one = ten_in_flight(without_sack());
+    let mut one = One::with_ten_in_flight(40_000, without_sack());
     one.play("+199ms \n +1ms \n > A seq=1 len=1000 why=rto");
     assert_eq!(one.c.info().cwnd, 1000);
     assert_eq!(one.c.info().ssthresh, Some(5000));
@@ -74,7 +65,7 @@ fn the_timer_sends_everything_again_in_slow_start() {
 #[test]
 fn sack_says_what_is_lost() {
     // RFC 6675: segments 1 and 3 are lost.
-    let mut one = ten_in_flight(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.play(
         "< A seq=1 ack=1 sack=1001-2001
          > A seq=10001 len=1000 why=new-data
@@ -95,13 +86,13 @@ fn sack_says_what_is_lost() {
 
 #[test]
 fn one_block_of_three_segments_is_enough() {
-    let mut one = ten_in_flight(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.play("< A seq=1 ack=1 sack=1001-4001 \n > A seq=1 len=1000 why=fast-retransmit");
 }
 
 #[test]
 fn a_reduction_is_made_once_for_a_window() {
-    let mut one = ten_in_flight(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=1 sack=1001-4001");
     one.burst();
     // The repeated segment arrives, another hole of the same window appears.
@@ -113,7 +104,7 @@ fn a_reduction_is_made_once_for_a_window() {
 #[test]
 fn a_peer_that_forgets_is_forgiven() {
     // RFC 2018 section 8.
-    let mut one = ten_in_flight(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=1 sack=1001-10001");
     one.burst();
     // The first arrives, and the peer has thrown the rest away.
@@ -130,14 +121,14 @@ fn a_peer_that_forgets_is_forgiven() {
 
 #[test]
 fn blocks_from_nowhere_are_ignored() {
-    let mut one = ten_in_flight(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.play("< A seq=1 ack=1 sack=20001-30001;5001-4001;4294960000-3001;9001-12001");
     assert_eq!(one.c.info().sacked, 0);
 }
 
 #[test]
 fn a_duplicate_report_is_counted_and_changes_nothing() {
-    let mut one = ten_in_flight(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=3001 sack=1-1001");
     assert_eq!(one.c.info().counters.dsacks_in, 1);
     assert_eq!(one.c.info().sacked, 0);

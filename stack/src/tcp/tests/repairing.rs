@@ -8,25 +8,7 @@ fn stamped() -> Settings {
     Settings { timestamps: true, ..bare() }
 }
 
-/// All that is written, ten full segments, is in flight; half a round trip has passed since.
-fn ten_written(settings: Settings) -> One {
-    let mut one = One::established(settings);
-    one.send(10_000);
-    assert_eq!(one.burst().len(), 10);
-    one.play("+100ms");
-    one
-}
-
-/// Ten full segments are in flight, and more waits for the window.
-fn ten_of_forty(settings: Settings) -> One {
-    let mut one = One::established(settings);
-    one.send(40_000);
-    assert_eq!(one.burst().len(), 10);
-    one.play("+100ms");
-    one
-}
-
-/// As `ten_of_forty`, with timestamps; what left then has the timestamp 4294967100. Full segments have 988 bytes.
+/// As `with_ten_in_flight`, with timestamps; what left then has the timestamp 4294967100. Full segments have 988 bytes.
 fn ten_stamped() -> One {
     let mut one = One::connect(stamped());
     one.play(
@@ -40,7 +22,7 @@ fn ten_stamped() -> One {
 #[test]
 fn a_lost_tail_is_repaired_without_a_timeout() {
     // RFC 8985 section 7: segments 9 and 10 are lost. The probe shows it after two round trips.
-    let mut one = ten_written(bare());
+    let mut one = One::with_ten_in_flight(10_000, bare());
     one.play(
         "< A seq=1 ack=8001
          +199ms
@@ -59,7 +41,7 @@ fn a_lost_tail_is_repaired_without_a_timeout() {
 #[test]
 fn a_probe_that_repairs_the_loss_itself_still_counts_as_congestion() {
     // RFC 8985 section 7.4: only the last is lost. What follows acknowledges it and reports no duplicate.
-    let mut one = ten_written(bare());
+    let mut one = One::with_ten_in_flight(10_000, bare());
     one.play(
         "< A seq=1 ack=9001
          +300ms
@@ -77,7 +59,7 @@ fn a_probe_that_repairs_the_loss_itself_still_counts_as_congestion() {
 
 #[test]
 fn a_probe_that_was_not_needed_costs_nothing() {
-    let mut one = ten_written(bare());
+    let mut one = One::with_ten_in_flight(10_000, bare());
     one.play(
         "< A seq=1 ack=8001
          +200ms
@@ -97,7 +79,7 @@ fn a_probe_that_was_not_needed_costs_nothing() {
 
 #[test]
 fn a_probe_is_something_new_if_there_is_any() {
-    let mut one = ten_of_forty(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.play(
         "+99ms
          +1ms
@@ -111,7 +93,7 @@ fn a_probe_is_something_new_if_there_is_any() {
 
 #[test]
 fn a_probe_carries_the_fin() {
-    let mut one = ten_written(bare());
+    let mut one = One::with_ten_in_flight(10_000, bare());
     one.c.shutdown_write(one.now).unwrap();
     one.play(
         "> FA seq=10001 len=0
@@ -161,7 +143,7 @@ fn a_segment_that_comes_in_time_is_not_sent_again() {
 
 #[test]
 fn where_order_is_not_kept_three_duplicates_mean_nothing() {
-    let mut one = ten_of_forty(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     // The second comes before the first, which is noticed for what it is.
     one.hear("< A seq=1 ack=1 sack=1001-2001");
     one.burst();
@@ -176,7 +158,7 @@ fn where_order_is_not_kept_three_duplicates_mean_nothing() {
 
 #[test]
 fn what_is_lost_twice_is_sent_a_third_time_without_a_timeout() {
-    let mut one = ten_of_forty(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.play(
         "< A seq=1 ack=1 sack=1001-5001
          > A seq=1 len=1000 why=fast-retransmit
@@ -199,7 +181,7 @@ fn what_is_lost_twice_is_sent_a_third_time_without_a_timeout() {
 #[test]
 fn a_recovery_sends_in_proportion() {
     // RFC 9937: from ten segments to five; the fast retransmit at once, then fewer than arrive, until five are in flight.
-    let mut one = ten_of_forty(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=1 sack=1001-2001");
     one.burst();
     one.hear("< A seq=1 ack=1 sack=1001-3001");
@@ -219,7 +201,7 @@ fn a_recovery_sends_in_proportion() {
 #[test]
 fn a_rescue_finds_the_last_repeat_lost_before_the_timer_does() {
     // RFC 6675 section 4, NextSeg rule 4. All but the first arrive, then its repeat is lost, and nothing is left to send.
-    let mut one = ten_written(bare());
+    let mut one = One::with_ten_in_flight(10_000, bare());
     one.play(
         "< A seq=1 ack=1 sack=1001-10001
          > A seq=1 len=1000 why=fast-retransmit
@@ -235,7 +217,7 @@ fn a_rescue_finds_the_last_repeat_lost_before_the_timer_does() {
 #[test]
 fn a_duplicate_report_undoes_a_fast_recovery() {
     // RFC 3708: the repeat was not needed, for the first segment was only late.
-    let mut one = ten_of_forty(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=1 sack=1001-4001");
     one.burst();
     assert_eq!(one.c.info().cwnd, 5000);
@@ -291,7 +273,7 @@ fn a_timestamp_undoes_a_timeout() {
 #[test]
 fn what_comes_after_a_timeout_tells_whether_it_was_needed() {
     // F-RTO (RFC 5682 section 2.1), without SACK and timestamps.
-    let mut one = ten_of_forty(Settings { sack: false, ..bare() });
+    let mut one = One::with_ten_in_flight(40_000, Settings { sack: false, ..bare() });
     one.play(
         "+200ms
          > A seq=1 len=1000 why=rto
@@ -310,7 +292,7 @@ fn what_comes_after_a_timeout_tells_whether_it_was_needed() {
 #[test]
 fn a_real_loss_is_repaired_after_the_question() {
     for sack in [false, true] {
-        let mut one = ten_of_forty(Settings { sack, ..bare() });
+        let mut one = One::with_ten_in_flight(40_000, Settings { sack, ..bare() });
         if sack {
             // One probe, which is lost too.
             one.play("+100ms \n > A seq=10001 len=1000 why=new-data-probe \n +300ms \n > A seq=1 why=rto");
@@ -332,7 +314,7 @@ fn a_real_loss_is_repaired_after_the_question() {
 #[test]
 fn an_overtaken_ack_is_heard() {
     // What it reports is true, though it acknowledges less than another did.
-    let mut one = ten_of_forty(bare());
+    let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=3001");
     one.burst();
     one.hear("< A seq=1 ack=2001 sack=5001-6001");
