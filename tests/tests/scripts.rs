@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use ustack::rng::Rng;
-use ustack_tools::run::{Script, find, run_files};
+use ustack_tools::run::{Script, Sinks, find, run_files};
 
 #[test]
 fn all_scripts_pass() {
     let files = scripts();
-    let suite = run_files(&files, &[], None).unwrap_or_else(|error| panic!("{error}"));
+    let suite = run_files(&files, &[], &Sinks::default()).unwrap_or_else(|error| panic!("{error}"));
     let mut told = String::new();
     for failure in suite.failures().filter_map(|report| report.failure.as_ref()) {
         // Writing to a string does not fail.

@@ -8,6 +8,7 @@ use ustack::net::{Net, TcpStream, UdpSocket};
 use ustack::time::Duration;
 
 use crate::common::console::note;
+use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::input::Input;
 use crate::common::ports::{self, Ports};
@@ -55,6 +56,8 @@ pub(crate) struct Args {
     end: EndArgs,
     #[command(flatten)]
     stack: StackArgs,
+    #[command(flatten)]
+    events: EventsArgs,
 }
 
 /// How long a port has to answer when there are more of them.
@@ -66,8 +69,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return Err(Failure::Usage(text));
     }
     let target = args.family.resolve(&args.host)?;
-    let running = args.stack.plan()?.open()?;
-    let result = block_on(driven(&running.net, async {
+    let running = args.stack.plan()?.observed(&args.events).open()?;
+    let result = block_on(driven(&running, async {
         tokio::select! {
             result = args.talk(&running, target) => result,
             () = interrupted() => Ok(ExitCode::from(INTERRUPTED)),

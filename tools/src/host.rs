@@ -19,6 +19,7 @@ use self::counters::Counters;
 use self::http::Site;
 use self::services::{MAX_CLIENTS, Service, accept, any};
 use crate::common::console::note;
+use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::runtime::{block_on, driven, interrupted};
 use crate::common::stack::StackArgs;
@@ -61,6 +62,8 @@ pub(crate) struct Args {
     http_port: u16,
     #[command(flatten)]
     stack: StackArgs,
+    #[command(flatten)]
+    events: EventsArgs,
     /// Run this at the other end of the wire, in a private network of its own
     #[arg(last = true, value_name = "CMD", help_heading = "Arguments")]
     command: Vec<OsString>,
@@ -69,7 +72,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let site_counters = Arc::new(Counters::default());
     let site = args.site(&site_counters)?;
-    let plan = args.stack.plan()?;
+    let plan = args.stack.plan()?.observed(&args.events);
     let (running, mut guest) = if args.command.is_empty() {
         (plan.open()?, None)
     } else {
@@ -92,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 }
             }
         };
-        driven(&running.net, end).await
+        driven(&running, end).await
     })?;
     drop(guest);
     report::print(&running.net, &site_counters);

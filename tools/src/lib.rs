@@ -1,4 +1,5 @@
 //! What the command line of ustack is made of, for tests and programs that want it without a process.
 
+pub mod events;
 pub mod replay;
 pub mod run;

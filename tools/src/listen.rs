@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use ustack::net::{Net, TcpListener, TcpStream, UdpSocket};
 
 use crate::common::console::note;
+use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::input::Input;
 use crate::common::ports;
@@ -46,11 +47,13 @@ pub(crate) struct Args {
     end: EndArgs,
     #[command(flatten)]
     stack: StackArgs,
+    #[command(flatten)]
+    events: EventsArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let running = args.stack.plan()?.open()?;
-    let result = block_on(driven(&running.net, async {
+    let running = args.stack.plan()?.observed(&args.events).open()?;
+    let result = block_on(driven(&running, async {
         tokio::select! {
             result = args.serve(&running.net) => result,
             () = interrupted() => Ok(ExitCode::SUCCESS),

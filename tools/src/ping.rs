@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let session = block_on(async {
         let mut session = Session::open(args, &running, target)?;
         session.begin()?;
-        driven(&running.net, session.run()).await?;
+        driven(&running, session.run()).await?;
         Ok(session)
     })?;
     session.end()?;

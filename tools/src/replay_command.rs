@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ustack_tools::replay::{Capture, Error, Report, Role, Row, replay};
+use ustack_tools::replay::{Capture, Error, Report, Role, Row, replay_observed};
 
 use crate::common::console;
+use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 
 const EXAMPLES: &str = "\
@@ -38,6 +39,8 @@ pub(crate) struct Args {
     /// Of everything that is random in the stack
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    events: EventsArgs,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -73,7 +76,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Capture::open(&args.capture)
     };
     let conversation = capture.and_then(|capture| capture.choose(args.conversation)).map_err(failure)?;
-    let report = replay(&conversation, args.role.into(), args.seed).map_err(failure)?;
+    let events = args.events.log()?;
+    let report =
+        replay_observed(&conversation, args.role.into(), args.seed, events.as_ref()).map_err(failure)?;
+    args.events.finish(events.as_ref())?;
     let mut out = console::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from)?;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ustack::capture::Capture;
-use ustack_tools::run::{Error, Junit, Report, Suite, find, run_files};
+use ustack_tools::run::{Error, Junit, Report, Sinks, Suite, find, run_files};
 
 use crate::common::console;
+use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 
 const EXAMPLES: &str = "\
@@ -47,6 +48,8 @@ pub(crate) struct Args {
     /// Write all packets to this file (pcapng), with the reason of each as its comment
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventsArgs,
     /// Write what build servers read (JUnit's XML) to this file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -75,10 +78,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         None => None,
     };
-    let suite = run_files(&files, &args.set, capture.as_ref()).map_err(|error| failure(&error))?;
-    if let Some(capture) = &capture {
+    let sinks = Sinks { capture, events: args.events.log()? };
+    let suite = run_files(&files, &args.set, &sinks).map_err(|error| failure(&error))?;
+    if let Some(capture) = &sinks.capture {
         capture.finish()?;
     }
+    args.events.finish(sinks.events.as_ref())?;
     if let Some(path) = &args.junit {
         write_junit(path, &suite)?;
     }

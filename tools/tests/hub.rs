@@ -107,6 +107,27 @@ fn two_of_them_talk_in_both_directions() {
 }
 
 #[test]
+fn what_both_ends_decide_is_written_down() {
+    let hub = Hub::new("events");
+    let file = |name: &str| std::env::temp_dir().join(format!("ustack-{name}-{}.jsonl", std::process::id()));
+    let (ours, theirs) = (file("ours"), file("theirs"));
+    let [at_ours, at_theirs] = [&ours, &theirs].map(|path| path.to_str().unwrap());
+    let listener = hub.start(&["listen", "--no-input", "5000", "--events", at_theirs], "listening");
+    hub.run(&["connect", "10.9.0.2", "5000", "--events", at_ours], &[7; 100_000]);
+    let (status, _, stderr) = listener.end();
+    assert_eq!(status, Some(0), "{stderr}");
+    for path in [&ours, &theirs] {
+        let text = fs::read_to_string(path).unwrap();
+        fs::remove_file(path).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for word in ["state", "congestion", "cwnd"] {
+            assert!(lines.iter().any(|line| line["event"] == word), "no {word} in {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_file_arrives_whole_on_a_bad_wire() {
     let hub = Hub::new("file");
     let file: Vec<u8> = (0..300_000u32).flat_map(|n| n.to_be_bytes()).collect();

@@ -2,6 +2,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod console;
+pub(crate) mod events;
 pub(crate) mod failure;
 pub(crate) mod hub;
 pub(crate) mod impairment;

@@ -3,9 +3,10 @@
 use std::future::Future;
 
 use tokio::signal::unix::{SignalKind, signal};
-use ustack::net::{Net, drive};
+use ustack::net::drive;
 
 use super::failure::Failure;
+use super::stack::Running;
 
 /// Runs a subcommand's future in this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -17,17 +18,18 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
     result
 }
 
-/// Moves the stack while `future` runs. A device that fails ends both.
+/// Moves the stack while `future` runs, and writes down what it decides. A device that fails ends both.
 pub(crate) async fn driven<T>(
-    net: &Net,
+    running: &Running,
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
-        result = drive(net.clone()) => match result {
+        result = drive(running.net.clone()) => match result {
             Err(error) => Err(Failure::Device(format!("the device failed: {error}"))),
             Ok(()) => Err(Failure::Device("the device is gone".into())),
         },
         result = future => result,
+        never = running.follow() => match never {},
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what was typed to a stack that runs: wire, impairments, capture, addresses, seed.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -10,9 +11,11 @@ use ustack::net::Net;
 use ustack::sim::{Impaired, Impairment};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
+use ustack_tools::events::EventLog;
 
 use super::addresses::{AddressArgs, Addresses, mac_for};
 use super::console::note;
+use super::events::{self, EventsArgs};
 use super::failure::Failure;
 use super::impairment::ImpairmentArgs;
 use super::repeat;
@@ -49,6 +52,7 @@ pub(crate) struct Plan {
     args: StackArgs,
     impairment: Impairment,
     seed: u64,
+    events: EventsArgs,
 }
 
 /// A stack on its wire. Something has to drive it.
@@ -56,6 +60,8 @@ pub(crate) struct Running {
     pub(crate) net: Net,
     pub(crate) interface: InterfaceId,
     capture: Option<(Capture, PathBuf)>,
+    events: Option<EventLog>,
+    events_args: EventsArgs,
 }
 
 impl StackArgs {
@@ -71,11 +77,21 @@ impl StackArgs {
             Some(seed) => seed,
             None => repeat::random_seed().map_err(|error| Failure::cannot_open("/dev/urandom", &error))?,
         };
-        Ok(Plan { impairment: self.impairment.impairment()?, args: self.clone(), seed })
+        Ok(Plan {
+            impairment: self.impairment.impairment()?,
+            args: self.clone(),
+            seed,
+            events: EventsArgs::default(),
+        })
     }
 }
 
 impl Plan {
+    /// The same, but what connections decide is written down.
+    pub(crate) fn observed(self, events: &EventsArgs) -> Self {
+        Self { events: events.clone(), ..self }
+    }
+
     pub(crate) fn addresses(&self) -> Addresses {
         self.args.addresses.addresses(0)
     }
@@ -107,7 +123,10 @@ impl Plan {
         let capture = capture.transpose()?;
         let device = self.wrap(device, capture.as_ref().map(|(capture, _)| capture), &name)?;
         let config = self.interface_config(&addresses, mac);
-        let net = Net::new(Stack::new(Config::seeded(self.seed)));
+        let events_args = self.events.clone();
+        let mut stack = Config::seeded(self.seed);
+        stack.tcp.observe = events_args.is_wanted();
+        let (net, events) = (Net::new(Stack::new(stack)), events_args.log()?);
         let refused =
             |error: &dyn std::fmt::Display| Failure::Usage(format!("the stack refuses {name}: {error}"));
         let interface = net.attach(config, device).map_err(|error| refused(&error))?;
@@ -124,7 +143,7 @@ impl Plan {
             note!("both directions: {}", self.impairment);
         }
         note!("seed {}; again: {}", self.seed, repeat::command(self.seed));
-        Ok(Running { net, interface, capture })
+        Ok(Running { net, interface, capture, events, events_args })
     }
 
     /// The device as the stack is to see it. The capture stands between the stack and the impairments.
@@ -163,7 +182,15 @@ impl Plan {
 }
 
 impl Running {
-    /// Completes the capture, and tells what went wrong on the way.
+    /// Writes decisions down as they are made, for ever; if nobody wants them, it only waits.
+    pub(crate) async fn follow(&self) -> Infallible {
+        match &self.events {
+            Some(log) => events::follow(&self.net, log).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Completes the capture and the decisions, and tells what went wrong on the way.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         let errors = self.net.device_errors(self.interface);
         if let Some(last) = errors.last {
@@ -173,6 +200,10 @@ impl Running {
                 errors.failed_reads
             );
         }
+        if let Some(log) = &self.events {
+            events::drain(&self.net, log, &[]);
+        }
+        self.events_args.finish(self.events.as_ref())?;
         let Some((capture, path)) = &self.capture else { return Ok(()) };
         capture
             .finish()

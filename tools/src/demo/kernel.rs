@@ -68,7 +68,7 @@ impl Kernel {
     pub(crate) fn new(
         role: &[&str],
         impairment: Impairment,
-        seed: u64,
+        config: Config,
         capture: Option<&Capture>,
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe()?;
@@ -81,7 +81,7 @@ impl Kernel {
         let ask = guest.child().stdin.take().ok_or_else(broken)?;
         let output = guest.child().stdout.take().ok_or_else(broken)?;
 
-        let mut device = Impaired::new(wire, impairment, impairment, seed);
+        let mut device = Impaired::new(wire, impairment, impairment, config.seed);
         device.record_fates(None);
         device.record_trace(MAX_FRAMES);
         if let Some(capture) = capture {
@@ -90,7 +90,7 @@ impl Kernel {
         let wait_on = device.as_fd().map(|fd| fd.try_clone_to_owned()).transpose()?;
         let capabilities = device.capabilities();
         let device = Arc::new(Mutex::new(device));
-        let net = Net::new(Stack::new(Config::seeded(seed)));
+        let net = Net::new(Stack::new(config));
         let told = listen(output, net.clone());
         let shared = Shared { device: device.clone(), wait_on, capabilities, frame: Vec::new() };
         let kernel = Self {
@@ -112,6 +112,10 @@ impl Kernel {
 
     pub(crate) fn now(&self) -> Instant {
         self.net.now()
+    }
+
+    pub(crate) const fn net(&self) -> &Net {
+        &self.net
     }
 
     pub(crate) const fn counts(&self) -> [Counts; 2] {

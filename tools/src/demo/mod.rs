@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use ustack::Config;
 use ustack::capture::Capture;
 use ustack::sim::Impairment;
 use ustack::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use self::place::{Place, Simulated};
 use self::report::{Check, Demo, Part, Wire};
 use self::style::Style;
 use crate::common::console::{self, note};
+use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::impairment::ImpairmentArgs;
 use crate::common::stack::since_1970;
@@ -63,6 +65,8 @@ pub(crate) struct Args {
     /// Write all frames, with why they were sent and their fates, to this file (pcapng)
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    #[command(flatten)]
+    events: EventsArgs,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -139,7 +143,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let topics = args.topic.map_or(Topic::ALL.to_vec(), |topic| vec![topic]);
     let plans = topics.into_iter().map(|topic| args.plan(topic)).collect::<Result<Vec<_>, _>>()?;
-    let capture = args.capture()?;
+    let (capture, events) = (args.capture()?, args.events.log()?);
     let style = Style::of_stdout();
     let mut out = console::stdout();
     let (mut documents, mut holds, mut start) = (Vec::new(), true, Duration::ZERO);
@@ -147,6 +151,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     for (index, plan) in plans.iter().enumerate() {
         let mut place = args.place(plan, start, capture.as_ref())?;
         let demo = plan.run(&mut place)?;
+        if let Some(log) = &events {
+            place.write_decisions(log, plan.topic.name());
+        }
         start = place.now() - Instant::ZERO;
         holds &= demo.holds();
         is_interrupted = place.is_interrupted();
@@ -166,6 +173,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(capture) = &capture {
         capture.finish()?;
     }
+    args.events.finish(events.as_ref())?;
     if args.json {
         let document = json!({ "holds": holds, "demos": documents });
         writeln!(out, "{document:#}")?;
@@ -189,10 +197,12 @@ impl Args {
 
     fn place(&self, plan: &Plan, start: Duration, capture: Option<&Capture>) -> Result<Place, Failure> {
         let Plan { link, seed, .. } = *plan;
+        let mut config = Config::seeded(seed);
+        config.tcp.observe = self.events.is_wanted();
         Ok(if self.tap {
-            Place::Kernel(Box::new(Kernel::new(&["demo", "--far-end"], link, seed, capture)?))
+            Place::Kernel(Box::new(Kernel::new(&["demo", "--far-end"], link, config, capture)?))
         } else {
-            Place::Simulated(Box::new(Simulated::new(link, seed, start, capture)?))
+            Place::Simulated(Box::new(Simulated::new(link, config, start, capture)?))
         })
     }
 

@@ -12,10 +12,12 @@ use ustack::sim::{Counts, FateList, Impairment, LinkConfig, LinkId};
 use ustack::time::{Duration, Instant};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig};
+use ustack_tools::events::EventLog;
 
 use super::frame::{Frame, Side};
 use super::kernel::Kernel;
 use super::peer::{self, Heard, Log};
+use crate::common::events;
 use crate::common::failure::Failure;
 
 /// The near end: our stack.
@@ -91,6 +93,18 @@ impl Place {
         }
     }
 
+    /// Writes down what was decided at the ends that are ours.
+    pub(crate) fn write_decisions(&self, log: &EventLog, demo: &str) {
+        let of = |host| [("demo", demo), ("host", host)];
+        match self {
+            Self::Simulated(place) => {
+                events::drain(&place.near, log, &of("client"));
+                events::drain(&place.far, log, &of("server"));
+            }
+            Self::Kernel(place) => events::drain(place.net(), log, &of("client")),
+        }
+    }
+
     /// The time in which it takes place.
     pub(crate) fn now(&self) -> Instant {
         match self {
@@ -133,14 +147,16 @@ impl Simulated {
     /// Both directions of the wire are as bad as `impairment`. All begins at `start`, so that several captures make one.
     pub(crate) fn new(
         impairment: Impairment,
-        seed: u64,
+        config: Config,
         start: Duration,
         capture: Option<&Capture>,
     ) -> io::Result<Self> {
+        let seed = config.seed;
+        let far_config = Config { seed: !seed, ..config.clone() };
         let mut simulation = Simulation::new(seed);
         simulation.run_for(start);
-        let (client, near) = simulation.add_host("client", Config::seeded(seed), near_interface())?;
-        let (server, far) = simulation.add_host("server", Config::seeded(!seed), interface(FAR, 1))?;
+        let (client, near) = simulation.add_host("client", config, near_interface())?;
+        let (server, far) = simulation.add_host("server", far_config, interface(FAR, 1))?;
         let link = simulation.connect(client.port(0), server.port(0), LinkConfig::both(impairment));
         let network = simulation.network_mut();
         network.record_fates(None);

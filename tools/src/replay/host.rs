@@ -11,12 +11,15 @@ use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, Stack};
 
 use super::error::Error;
+use crate::events::EventLog;
 
 /// A stack with one address.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) stack: Stack,
     interface: InterfaceId,
+    /// Where decisions are written to.
+    pub(super) events: Option<EventLog>,
 }
 
 /// A packet that the stack sent.
@@ -41,7 +44,7 @@ impl Host {
         let capabilities = Capabilities::plain(Medium::Ip, mtu);
         let interface = stack.add_interface(Instant::ZERO, config, capabilities).map_err(refused)?;
         stack.add_route(Route::on_link(Prefix::host(remote.ip()), interface)).map_err(refused)?;
-        Ok(Self { stack, interface })
+        Ok(Self { stack, interface, events: None })
     }
 
     /// An address as sockets of this host have it: a link-local one names the interface.
@@ -72,7 +75,14 @@ impl Host {
 
     /// The next packet that the stack sends.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Sent> {
-        let frame = self.stack.poll_transmit(now, self.interface)?;
-        Some(Sent { bytes: frame.to_vec(), why: frame.why })
+        if let Some(frame) = self.stack.poll_transmit(now, self.interface) {
+            return Some(Sent { bytes: frame.to_vec(), why: frame.why });
+        }
+        while let Some(told) = self.stack.poll_decision() {
+            if let Some(log) = &self.events {
+                log.write(&told, &[]);
+            }
+        }
+        None
     }
 }

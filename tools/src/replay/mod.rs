@@ -22,6 +22,8 @@ mod stream;
 mod tcp;
 mod udp;
 
+use crate::events::EventLog;
+
 pub use capture::Capture;
 pub use compare::{Difference, Row};
 pub use conversation::{Conversation, Protocol};
@@ -53,8 +55,21 @@ impl Role {
 /// # Errors
 /// The conversation cannot be played: its beginning or some of its bytes are not in the capture.
 pub fn replay(conversation: &Conversation, role: Role, seed: u64) -> Result<Report, Error> {
+    replay_observed(conversation, role, seed, None)
+}
+
+/// As [`replay`], and writes down what the connection decides.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_observed(
+    conversation: &Conversation,
+    role: Role,
+    seed: u64,
+    events: Option<&EventLog>,
+) -> Result<Report, Error> {
     match conversation.protocol {
-        Protocol::Tcp => tcp::replay(conversation, role, seed),
+        Protocol::Tcp => tcp::replay(conversation, role, seed, events),
         Protocol::Udp => udp::replay(conversation, role, seed),
     }
 }

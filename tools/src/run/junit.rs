@@ -61,11 +61,11 @@ impl fmt::Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Script;
+    use crate::run::{Script, Sinks};
 
     #[test]
     fn what_xml_would_take_for_its_own_is_escaped() {
-        let run = |file: &str, text: &str| Script::parse(file, text).unwrap().run(None);
+        let run = |file: &str, text: &str| Script::parse(file, text).unwrap().run(&Sinks::default());
         let suite = Suite {
             reports: vec![
                 run("udp/good.pkt", "0 < udp (10)\n+0 > icmp unreachable port_unreachable\n"),

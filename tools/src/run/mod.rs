@@ -46,6 +46,17 @@ pub use suite::{Suite, find, run_files};
 
 use ustack::capture::Capture;
 
+use crate::events::EventLog;
+
+/// What of a run is written down.
+#[derive(Clone, Debug, Default)]
+pub struct Sinks {
+    /// Every packet with its reason.
+    pub capture: Option<Capture>,
+    /// Every decision of a connection.
+    pub events: Option<EventLog>,
+}
+
 impl Script {
     /// Reads a script; `file` is its name in what is told about it.
     ///
@@ -63,9 +74,9 @@ impl Script {
         self.settings.set(key, value)
     }
 
-    /// Runs it; `capture` gets every packet with its reason.
-    pub fn run(&self, capture: Option<&Capture>) -> Report {
-        runner::run(self, capture)
+    /// Runs it, and writes down what is asked for.
+    pub fn run(&self, sinks: &Sinks) -> Report {
+        runner::run(self, sinks)
     }
 }
 

@@ -61,18 +61,27 @@ pub struct Failure {
     pub actual: Option<String>,
     /// What happened just before, oldest first, with the reason of each packet that was sent.
     pub recent: Vec<String>,
+    /// What the connection decided last, oldest first: [`ustack::tcp::Decision`] as words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<String>,
 }
 
 impl Failure {
     pub(super) fn new(line: &Line, message: impl Into<String>) -> Box<Self> {
-        let (fields, recent) = (Vec::new(), Vec::new());
-        Box::new(Self { line: line.clone(), message: message.into(), fields, actual: None, recent })
+        Box::new(Self {
+            line: line.clone(),
+            message: message.into(),
+            fields: Vec::new(),
+            actual: None,
+            recent: Vec::new(),
+            decided: Vec::new(),
+        })
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, message, fields, actual, recent } = self;
+        let Self { line, message, fields, actual, recent, decided } = self;
         writeln!(f, "{line}: {message}")?;
         for (number, text) in (line.line..).zip(line.text.lines()) {
             writeln!(f, "{number:>5} | {text}")?;
@@ -84,6 +93,10 @@ impl fmt::Display for Failure {
         if !recent.is_empty() {
             writeln!(f, "  before that:")?;
             recent.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
+        }
+        if !decided.is_empty() {
+            writeln!(f, "  what the stack decided:")?;
+            decided.iter().try_for_each(|line| writeln!(f, "    {line}"))?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Runs the statements of a script one after another.
 
-use ustack::capture::Capture;
 use ustack::time::{Duration, Instant};
 use ustack::why::{Reason, Why};
 use ustack::wire::ip::Protocol;
 
+use super::Sinks;
 use super::calls::Process;
 use super::compare::{self, Field};
 use super::expr::{Names, Value};
@@ -40,8 +40,8 @@ struct Runner<'a> {
 type Step = Result<(), Box<Failure>>;
 
 /// Runs a script from its beginning to its end, or to what goes wrong first.
-pub(super) fn run(script: &Script, capture: Option<&Capture>) -> Report {
-    let world = match World::new(&script.settings, capture, &script.file) {
+pub(super) fn run(script: &Script, sinks: &Sinks) -> Report {
+    let world = match World::new(&script.settings, sinks, &script.file) {
         Ok(world) => world,
         Err(message) => {
             let line = Line { file: script.file.clone(), line: 1, text: String::new() };
@@ -66,7 +66,10 @@ pub(super) fn run(script: &Script, capture: Option<&Capture>) -> Report {
     let result = runner.statements(&script.statements).and_then(|()| runner.finish());
     let mut failure = result.err();
     if let Some(failure) = &mut failure {
+        let flow = runner.world.current.map(|index| &runner.world.flows[index]);
+        let ports = flow.map(|flow| (flow.local.port(), flow.remote.port()));
         failure.recent = runner.world.trace.lines();
+        failure.decided = runner.world.trace.decisions(ports);
     }
     Report {
         file: script.file.clone(),

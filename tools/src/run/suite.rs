@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ustack::capture::Capture;
-
+use super::Sinks;
 use super::error::Error;
 use super::report::Report;
 use super::script::Script;
@@ -47,16 +46,12 @@ pub fn find(path: &Path) -> Result<Vec<PathBuf>, Error> {
 ///
 /// # Errors
 /// The first that cannot be read or is not understood.
-pub fn run_files(
-    files: &[PathBuf],
-    settings: &[(String, String)],
-    capture: Option<&Capture>,
-) -> Result<Suite, Error> {
+pub fn run_files(files: &[PathBuf], settings: &[(String, String)], sinks: &Sinks) -> Result<Suite, Error> {
     let scripts: Vec<Script> = files.iter().map(|file| load(file, settings)).collect::<Result<_, _>>()?;
-    // A capture tells one run after another.
-    let workers = match capture {
-        Some(_) => 1,
-        None => std::thread::available_parallelism().map_or(1, usize::from).min(scripts.len()),
+    // What is written down tells one run after another.
+    let workers = match sinks {
+        Sinks { capture: Some(_), .. } | Sinks { events: Some(_), .. } => 1,
+        Sinks { .. } => std::thread::available_parallelism().map_or(1, usize::from).min(scripts.len()),
     };
     let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<Report>>> = scripts.iter().map(|_| Mutex::new(None)).collect();
@@ -66,7 +61,7 @@ pub fn run_files(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let (Some(script), Some(slot)) = (scripts.get(index), slots.get(index)) else { return };
-                    let report = script.run(capture);
+                    let report = script.run(sinks);
                     if let Ok(mut slot) = slot.lock() {
                         *slot = Some(report);
                     }

@@ -1,10 +1,10 @@
 //! Scripts that pass and scripts that do not, with what is said about them.
 
-use super::Script;
+use super::{Script, Sinks};
 
 fn run(text: &str) -> Result<(), String> {
     let script = Script::parse("t.pkt", text).unwrap_or_else(|error| panic!("{error}"));
-    script.run(None).failure.map_or(Ok(()), |failure| Err(failure.to_string()))
+    script.run(&Sinks::default()).failure.map_or(Ok(()), |failure| Err(failure.to_string()))
 }
 
 /// Accepts a connection as descriptor 4.
@@ -121,9 +121,33 @@ fn what_makes_no_sense_while_running_is_told_too() {
 fn a_capture_tells_the_reasons() {
     let (capture, buffer) = ustack::capture::Capture::in_memory();
     let script = Script::parse("t.pkt", "0 < udp (10)\n+0 > icmp unreachable port_unreachable\n").unwrap();
-    assert!(script.run(Some(&capture)).passed());
+    assert!(script.run(&Sinks { capture: Some(capture.clone()), ..Sinks::default() }).passed());
     capture.finish().unwrap();
     assert_eq!(capture.packets(), 2);
     let bytes = buffer.bytes();
     assert!(bytes.windows(15).any(|window| window == b"why=unreachable"));
+}
+
+#[test]
+fn a_failure_tells_what_the_stack_decided() {
+    let script = "
+        0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+        +0 bind(3, ..., ...) = 0
+        +0 listen(3, 1) = 0
+        +0 < S 0:0(0) win 32792 <mss 1000>
+        +0 > S. 0:0(0) ack 1 <...>
+        +.1 < . 1:1(0) ack 1 win 32792
+        +0 accept(3, ..., ...) = 4
+        +0 write(4, ..., 1000) = 1000
+        +0 > P. 1:1001(1000) ack 1
+        +.3 > P. 1:1001(1000) ack 1
+        expect why == tail-loss-probe
+    ";
+    let failure = Script::parse("t.pkt", script).unwrap().run(&Sinks::default()).failure.expect("it fails");
+    let fired = "0.400000 rto_fired in_flight=1000 retries=1 rto_us=600000".to_owned();
+    assert!(failure.decided.contains(&fired), "{:?}", failure.decided);
+    assert!(failure.decided.len() <= 8);
+    let told = failure.to_string();
+    let last = told.split("what the stack decided:\n").nth(1).unwrap_or_default();
+    assert!(last.contains("lost by=rto bytes=1000 again=0 total=1000"), "{told}");
 }

@@ -2,17 +2,23 @@
 
 use std::collections::VecDeque;
 
+use ustack::Observation;
 use ustack::capture::Direction;
+use ustack::tcp::Decision;
 use ustack::time::Instant;
 use ustack::why::Why;
 
 /// Lines that are kept.
 const KEPT: usize = 12;
+/// Decisions that are kept, of all connections, and those of one that are shown.
+const DECISIONS: usize = 256;
+const SHOWN: usize = 8;
 
 /// The last things that happened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
     lines: VecDeque<String>,
+    decisions: VecDeque<Observation>,
     /// Packets that passed, in both directions.
     packets: u64,
 }
@@ -21,6 +27,19 @@ impl Trace {
     /// The lines, oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
         self.lines.iter().cloned().collect()
+    }
+
+    /// What the connection between two ports decided last, oldest first; without them any connection.
+    ///
+    /// Samples of the round-trip time come with each acknowledgment and would hide the rest.
+    pub(super) fn decisions(&self, ports: Option<(u16, u16)>) -> Vec<String> {
+        let is_shown = |told: &&Observation| {
+            let of_it = ports.is_none_or(|ports| ports == (told.local.port(), told.remote.port()));
+            of_it && !matches!(told.decision, Decision::Rtt { .. })
+        };
+        let shown: Vec<_> = self.decisions.iter().filter(is_shown).collect();
+        let last = &shown[shown.len().saturating_sub(SHOWN)..];
+        last.iter().map(|told| format!("{} {}", told.at, told.decision)).collect()
     }
 
     pub(super) fn packets(&self) -> u64 {
@@ -41,6 +60,14 @@ impl Trace {
         let flow = flow.map(|number| format!("[conn {number}] ")).unwrap_or_default();
         let why = why.map(|why| format!("    {why}")).unwrap_or_default();
         self.note(now, &format!("{sign} {flow}{shown}{why}"));
+    }
+
+    /// A connection decided something.
+    pub(super) fn decision(&mut self, told: Observation) {
+        if self.decisions.len() == DECISIONS {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(told);
     }
 
     /// Anything else.

@@ -6,9 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use ustack::Stack;
 use ustack::buf::frame::{InterfaceId, RxFrame};
 use ustack::capture::{self, Capture, Direction, LinkType};
+use ustack::tcp;
 use ustack::time::Instant;
 use ustack::wire::ip::Protocol;
 
+use super::Sinks;
 use super::build;
 use super::compare;
 use super::flow::Flow;
@@ -18,6 +20,7 @@ use super::seen::{Body, Seen};
 use super::settings::{IpVersion, Settings};
 use super::tcp::{Tcp, flag};
 use super::trace::Trace;
+use crate::events::EventLog;
 
 /// The port of the other side's first connection; each further one has the next.
 const FIRST_REMOTE_PORT: u16 = 40_001;
@@ -38,6 +41,8 @@ pub(super) struct World {
     pub(super) trace: Trace,
     interface: InterfaceId,
     tap: Option<Tap>,
+    /// Where decisions are written to, and under which name.
+    events: Option<(EventLog, String)>,
 }
 
 /// Where a capture of the run is written to.
@@ -53,9 +58,11 @@ impl std::fmt::Debug for Tap {
 }
 
 impl World {
-    pub(super) fn new(settings: &Settings, capture: Option<&Capture>, name: &str) -> Result<Self, String> {
+    pub(super) fn new(settings: &Settings, sinks: &Sinks, name: &str) -> Result<Self, String> {
+        let settings =
+            Settings { tcp: tcp::Settings { observe: true, ..settings.tcp.clone() }, ..settings.clone() };
         let (stack, interface) = settings.stack().map_err(|error| error.to_string())?;
-        let tap = match capture {
+        let tap = match &sinks.capture {
             Some(capture) => {
                 let written = capture.add_interface(name, LinkType::Raw);
                 Some(Tap { capture: capture.clone(), interface: written.map_err(|error| error.to_string())? })
@@ -65,7 +72,8 @@ impl World {
         Ok(Self {
             stack,
             now: Instant::ZERO,
-            settings: settings.clone(),
+            settings,
+            events: sinks.events.clone().map(|log| (log, name.to_owned())),
             outbox: VecDeque::new(),
             flows: Vec::new(),
             current: None,
@@ -139,6 +147,7 @@ impl World {
         for _ in 0..MAX_BURST {
             let Some(frame) = self.stack.poll_transmit(self.now, self.interface) else {
                 while self.stack.poll_event().is_some() {}
+                self.note_decisions();
                 return Ok(());
             };
             let (bytes, why) = (frame.to_vec(), frame.why);
@@ -150,6 +159,16 @@ impl World {
             self.outbox.push_back(seen);
         }
         Err(format!("the stack has sent {MAX_BURST} packets at one moment, and goes on"))
+    }
+
+    /// What the stack has decided is kept for who asks why, and written down.
+    fn note_decisions(&mut self) {
+        while let Some(told) = self.stack.poll_decision() {
+            if let Some((log, script)) = &self.events {
+                log.write(&told, &[("script", script)]);
+            }
+            self.trace.decision(told);
+        }
     }
 
     /// The next SYN that arrives without a number begins a new connection.

@@ -14,13 +14,20 @@ use super::conversation::Conversation;
 use super::error::Error;
 use super::report::{Report, Streams};
 use super::{Protocol, Role};
+use crate::events::EventLog;
 use player::Player;
 use script::Script;
 
 /// Plays the other side of a connection at a stack that stands in for `role`.
-pub(super) fn replay(conversation: &Conversation, role: Role, seed: u64) -> Result<Report, Error> {
-    let script = Script::new(conversation, role)?;
-    let mut player = Player::new(&script, seed)?;
+pub(super) fn replay(
+    conversation: &Conversation,
+    role: Role,
+    seed: u64,
+    events: Option<&EventLog>,
+) -> Result<Report, Error> {
+    let mut script = Script::new(conversation, role)?;
+    script.settings.observe = events.is_some();
+    let mut player = Player::new(&script, seed, events)?;
     player.run();
     let outcome = player.finish();
     let received = Streams::compare(

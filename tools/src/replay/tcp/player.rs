@@ -15,6 +15,7 @@ use super::history::History;
 use super::mapping::{Substitutes, packet};
 use super::script::{Cue, ErrorCue, Opening, Script};
 use super::trace::{Numbering, Segment};
+use crate::events::EventLog;
 
 /// How long a segment waits for what our stack will do of itself sooner or later, such as sending again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,8 +82,9 @@ enum When {
 }
 
 impl<'a> Player<'a> {
-    pub(super) fn new(script: &'a Script, seed: u64) -> Result<Self, Error> {
+    pub(super) fn new(script: &'a Script, seed: u64, events: Option<&EventLog>) -> Result<Self, Error> {
         let mut host = Host::new(script.local, script.remote, script.mtu, seed)?;
+        host.events = events.cloned();
         let refused = |error| Error::Stack { address: script.local, error };
         let (local, remote) = (host.scoped(script.local), host.scoped(script.remote));
         let settings = script.settings.clone();
