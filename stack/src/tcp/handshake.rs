@@ -28,6 +28,8 @@ const TS_RECENT_LIFE: Duration = Duration::from_secs(24 * 86_400);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) mss: u16,
+    /// The MSS that the application wants to be the largest in use.
+    max_mss: u16,
     window_scale: Option<u8>,
     sack: bool,
     timestamps: bool,
@@ -40,9 +42,11 @@ impl Offer {
     pub(crate) fn new(settings: &Settings, max_segment: usize) -> Self {
         // RFC 9293 section 3.7.1: the MSS leaves out the fixed header alone.
         let mss = u16::try_from(max_segment.saturating_sub(BASE_HEADER)).unwrap_or(u16::MAX);
+        let max_mss = settings.max_mss.unwrap_or(u16::MAX);
         let shift = (0..MAX_WINDOW_SCALE).find(|&shift| settings.recv_buffer >> shift <= 0xffff);
         Self {
-            mss: mss.min(settings.max_mss.unwrap_or(u16::MAX)).max(1),
+            mss: mss.min(max_mss).max(1),
+            max_mss,
             window_scale: settings.window_scaling.then_some(shift.unwrap_or(MAX_WINDOW_SCALE)),
             sack: settings.sack,
             timestamps: settings.timestamps,
@@ -66,7 +70,7 @@ impl Offer {
         let scale = self.window_scale.zip(peer.window_scale);
         Terms {
             // RFC 9293 section 3.7.1: without the option, the default.
-            peer_mss: peer.mss.unwrap_or(default_mss).max(MIN_MSS),
+            peer_mss: peer.mss.unwrap_or(default_mss).min(self.max_mss).max(MIN_MSS),
             mss: self.mss,
             scaled: scale.is_some(),
             // RFC 7323 section 2.3: a larger shift counts as 14.

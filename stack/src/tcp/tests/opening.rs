@@ -53,6 +53,13 @@ fn without_an_mss_option_the_default_holds() {
 }
 
 #[test]
+fn no_larger_segment_is_used_than_the_application_wants() {
+    let mut one = One::connect(Settings { max_mss: Some(500), ..bare() });
+    one.play("> S seq=0 mss=500 \n < SA seq=0 ack=1 mss=1000 \n > A seq=1");
+    assert_eq!(one.c.info().snd_mss, 500);
+}
+
+#[test]
 fn the_window_of_a_syn_ack_is_not_scaled_but_later_ones_are() {
     let mut one = One::connect(Settings { window_scaling: true, ..bare() });
     one.play("> S ws=0 \n < SA seq=0 ack=1 win=500 mss=1000 ws=7 \n > A seq=1");
