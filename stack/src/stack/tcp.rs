@@ -75,7 +75,9 @@ impl Stack {
         settings: Settings,
     ) -> Result<SocketId, Error> {
         let remote = Endpoint::from(remote);
-        if remote.port == 0 || remote.ip.is_unspecified() || remote.ip.is_multicast() {
+        // RFC 9293 section 3.9.2.3 (MUST-46): nobody connects to many.
+        let many = remote.ip.is_multicast() || self.is_broadcast(remote.ip);
+        if remote.port == 0 || remote.ip.is_unspecified() || many {
             return Err(Error::Invalid("a connection needs a unicast address and a port"));
         }
         self.check_socket_limit()?;

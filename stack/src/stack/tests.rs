@@ -281,6 +281,17 @@ fn ports_are_taken_once() {
     assert_eq!(elsewhere, Error::AddressNotAvailable([192, 0, 2, 1].into()));
 }
 
+/// RFC 9293 section 3.9.2.3 (MUST-46).
+#[test]
+fn nobody_connects_to_many() {
+    let mut stack = host(1, 1, 1500);
+    let settings = stack.config().tcp.clone();
+    for many in ["224.0.0.1:80", "255.255.255.255:80", "10.0.0.255:80", "[ff02::1]:80"] {
+        let answer = stack.tcp_connect(at(0.ms()), many.parse().unwrap(), None, settings.clone());
+        assert!(matches!(answer, Err(Error::Invalid(_))), "{many}: {answer:?}");
+    }
+}
+
 #[test]
 fn a_burst_to_somebody_new_waits_for_the_link_address_and_what_has_no_room_is_counted() {
     const WAIT: usize = 100;
