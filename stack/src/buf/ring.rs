@@ -98,11 +98,12 @@ impl Ring {
         parts.iter().map(|part| self.write(part)).sum()
     }
 
-    /// Puts `bytes` at `offset` without making them readable; answers how many of them lie within the limit.
+    /// Puts `bytes` at `offset` without making them readable; answers how many of them lie before `edge`, which is above the
+    /// limit if that was lowered after more had been promised.
     ///
     /// Bytes below the readable end count as taken but change nothing: what is readable may have been read already.
-    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> usize {
-        let taken = bytes.len().min(self.limit.saturating_sub(offset));
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8], edge: usize) -> usize {
+        let taken = bytes.len().min(edge.saturating_sub(offset));
         let known = self.len.saturating_sub(offset).min(taken);
         self.place(offset + known, &bytes[known..taken]);
         taken
@@ -239,9 +240,9 @@ mod tests {
     fn takes_bytes_out_of_order_at_their_final_place() {
         let mut ring = Ring::new(100);
         assert_eq!(ring.write(b"ab"), 2);
-        assert_eq!(ring.write_at(4, b"ef"), 2);
+        assert_eq!(ring.write_at(4, b"ef", ring.limit()), 2);
         assert_eq!(joined(ring.peek(0, 100)), b"ab");
-        assert_eq!(ring.write_at(2, b"cd"), 2);
+        assert_eq!(ring.write_at(2, b"cd", ring.limit()), 2);
         assert_eq!(ring.extend(4), 4);
         assert_eq!(joined(ring.peek(1, 4)), b"bcde");
         let mut out = [0; 10];
@@ -253,10 +254,10 @@ mod tests {
     fn out_of_order_bytes_survive_growth_and_consumption() {
         let mut ring = Ring::new(1 << 16);
         ring.write(b"abcd");
-        ring.write_at(2000, b"xyz");
+        ring.write_at(2000, b"xyz", ring.limit());
         ring.consume(2);
-        ring.write_at(30_000, b"!");
-        ring.write_at(2, &[b'.'; 1996]);
+        ring.write_at(30_000, b"!", ring.limit());
+        ring.write_at(2, &[b'.'; 1996], ring.limit());
         assert_eq!(ring.extend(1999), 1999);
         assert_eq!(joined(ring.peek(1996, 10)), b"..xyz");
     }
@@ -265,10 +266,10 @@ mod tests {
     fn refuses_what_lies_beyond_the_limit_and_skips_what_is_readable() {
         let mut ring = Ring::new(8);
         ring.write(b"abcd");
-        assert_eq!(ring.write_at(6, b"ghij"), 2);
-        assert_eq!(ring.write_at(9, b"z"), 0);
-        assert_eq!(ring.write_at(usize::MAX, b"z"), 0);
-        assert_eq!(ring.write_at(2, b"XXef"), 4);
+        assert_eq!(ring.write_at(6, b"ghij", ring.limit()), 2);
+        assert_eq!(ring.write_at(9, b"z", ring.limit()), 0);
+        assert_eq!(ring.write_at(usize::MAX, b"z", ring.limit()), 0);
+        assert_eq!(ring.write_at(2, b"XXef", ring.limit()), 4);
         ring.extend(4);
         assert_eq!(joined(ring.peek(0, 8)), b"abcdefgh");
     }
@@ -338,7 +339,7 @@ mod tests {
                     Step::Ahead(gap, bytes) => {
                         let offset = model.len() + gap;
                         let n = bytes.len().min(limit.saturating_sub(offset));
-                        prop_assert_eq!(ring.write_at(offset, &bytes), n);
+                        prop_assert_eq!(ring.write_at(offset, &bytes, ring.limit()), n);
                         if n > 0 && ahead.len() < gap + n {
                             ahead.resize(gap + n, None);
                         }

@@ -199,6 +199,12 @@ impl Receiver {
         rx.free().min(usize::from(u16::MAX) << self.wscale)
     }
 
+    /// Where in the buffer the offered window ends. RFC 7323 section 2.4: what lay in it when it was offered is taken, even if
+    /// the buffer was made smaller since.
+    fn promised(&self, rx: &Ring) -> usize {
+        rx.limit().max(rx.len() + self.window() as usize)
+    }
+
     /// RFC 9293 section 3.8.6.2.2: the edge moves by a segment or half of the buffer, or not at all.
     fn may_grow(&self, window: usize, free: usize, limit: usize) -> bool {
         free >= window + (limit / 2).min(usize::from(self.mss)).max(1)
@@ -207,7 +213,7 @@ impl Receiver {
     /// Data that begins at RCV.NXT.
     fn take_next(&mut self, data: &[u8], segments: u16, rx: &mut Ring) -> Taken {
         let had_holes = self.has_holes();
-        let taken = rx.write_at(rx.len(), data);
+        let taken = rx.write_at(rx.len(), data, self.promised(rx));
         let mut end = self.received + taken as u64;
         while let Some(held) = self.out_of_order.take_first_at(end) {
             end = end.max(held.end);
@@ -230,7 +236,7 @@ impl Receiver {
         // RFC 5681 section 4.2: at once, so that the peer notices the hole.
         self.owe(Reason::DupAck);
         let start = self.received + ahead;
-        let taken = rx.write_at(rx.len().saturating_add(ahead as usize), data);
+        let taken = rx.write_at(rx.len().saturating_add(ahead as usize), data, self.promised(rx));
         let range = start..start + taken as u64;
         let overlap = self.out_of_order.overlap(&range);
         match self.out_of_order.insert(range) {
