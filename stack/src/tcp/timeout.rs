@@ -159,7 +159,7 @@ impl Connection {
         }
         // While something is in flight the retransmission timer finds out.
         if open.sender.flight() > 0 || matches!(open.state, Synchronised::LastAck | Synchronised::Closing) {
-            common.timers.set(Timer::Keepalive, now + keepalive.interval.max(MIN_INTERVAL));
+            common.timers.set(Timer::Keepalive, now + keepalive.time.max(MIN_INTERVAL));
             return;
         }
         if open.keepalive_probes >= keepalive.count {

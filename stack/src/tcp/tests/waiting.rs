@@ -36,6 +36,17 @@ fn a_peer_that_speaks_is_not() {
 }
 
 #[test]
+fn silence_counts_anew_when_what_was_in_flight_is_acknowledged() {
+    let slow = Keepalive { interval: 100.secs(), ..keepalive().keepalive.unwrap() };
+    let mut one = One::established(Settings { keepalive: Some(slow), ..bare() });
+    one.play("+9900ms");
+    one.send(10);
+    one.play(
+        "> PA seq=1 len=10 \n +200ms \n < A seq=1 ack=11 \n +9900ms \n +100ms \n > A seq=10 why=keepalive",
+    );
+}
+
+#[test]
 fn keepalive_can_be_switched() {
     let mut one = One::established(bare());
     one.play("+100s");
