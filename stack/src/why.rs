@@ -119,6 +119,8 @@ reasons! {
     DupAck = "dup-ack",
     /// An acknowledgment that waited for company in vain.
     DelayedAck = "delayed-ack",
+    /// An acknowledgment at once because congestion was met, or its echo was heard (ECN).
+    MarkEcho = "mark-echo",
     /// The receive window has opened.
     WindowUpdate = "window-update",
     /// Nothing was heard for the keepalive time.

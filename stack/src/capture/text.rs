@@ -145,6 +145,13 @@ impl Text {
         if let Some(stamps) = options.timestamps {
             part(out, format_args!("TS {} ecr {}", stamps.value, stamps.echo))?;
         }
+        if let Some(acc_ecn) = &options.acc_ecn {
+            let fields = [("e0b", acc_ecn.e0b()), ("ceb", acc_ecn.ceb()), ("e1b", acc_ecn.e1b())];
+            part(out, format_args!("ECN"))?;
+            for (name, value) in fields.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+                write!(out, " {name} {value}")?;
+            }
+        }
         for block in options.sack.as_slice() {
             let edge = |number| self.number_of_other(from, to, number);
             part(out, format_args!("sack {}:{}", edge(block.start), edge(block.end)))?;

@@ -143,7 +143,13 @@ pub struct InputStats {
     pub in_bcast_pkts: u64,
     /// InOctets: bytes of all packets that came in.
     pub in_octets: u64,
-    /// InCEPkts: packets that met congestion (RFC 3168).
+    /// InNoECTPkts: packets that came as not ECN-capable (RFC 3168), fragments included.
+    pub in_no_ect_pkts: u64,
+    /// InECT1Pkts: packets that came as ECT(1).
+    pub in_ect1_pkts: u64,
+    /// InECT0Pkts: packets that came as ECT(0).
+    pub in_ect0_pkts: u64,
+    /// InCEPkts: packets that met congestion.
     pub in_ce_pkts: u64,
     dropped: [u64; REASONS],
 }
@@ -163,13 +169,24 @@ impl InputStats {
         match verdict {
             Verdict::Deliver(packet, to) => {
                 self.in_delivers += 1;
-                self.in_ce_pkts += u64::from(packet.ecn == 3);
+                if !reassembled {
+                    self.record_ecn(packet.ecn);
+                }
                 self.in_mcast_pkts += u64::from(*to == To::Multicast);
                 self.in_bcast_pkts += u64::from(*to == To::Broadcast);
             }
-            Verdict::Fragment(_) => {}
+            Verdict::Fragment(fragment) => self.record_ecn(fragment.ecn),
             Verdict::Drop(reason) => self.record_drop(*reason),
             Verdict::Error(..) => self.in_hdr_errors += 1,
+        }
+    }
+
+    fn record_ecn(&mut self, ecn: u8) {
+        match ecn & 3 {
+            0 => self.in_no_ect_pkts += 1,
+            1 => self.in_ect1_pkts += 1,
+            2 => self.in_ect0_pkts += 1,
+            _ => self.in_ce_pkts += 1,
         }
     }
 

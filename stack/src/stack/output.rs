@@ -299,7 +299,8 @@ impl Stack {
             Limits { max_segment: path.mtu - ip_header, max_merged: longest.saturating_sub(ip_header) };
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
         let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
-        meta.dont_fragment = !path.may_fragment;
+        // The ECN field of a stream is TCP's own, whatever the traffic class says.
+        (meta.dont_fragment, meta.ecn) = (!path.may_fragment, outgoing.ecn);
         let segments = outgoing.segments();
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), u64::from(segments));
         let len = outgoing.len as usize;

@@ -495,7 +495,7 @@ impl Stack {
         debug_assert!(written.is_ok(), "room was made for the header");
         let meta = Meta {
             dscp: ip.traffic_class >> 2,
-            ecn: ip.traffic_class & 3,
+            ecn: outgoing.ecn,
             ..Meta::new(source, destination, Protocol::TCP)
         };
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), 1);

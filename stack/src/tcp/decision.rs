@@ -95,6 +95,15 @@ pub enum Decision {
         /// All that is lost and not sent again.
         total: u32,
     },
+    /// The peer reports that the network has marked what was sent (RFC 3168, RFC 9768).
+    Marked {
+        /// Packets; with classic ECN all that the acknowledgment reports.
+        packets: u32,
+        /// Bytes; an estimate without the accurate ECN option.
+        bytes: u32,
+        /// They are the first of a window of data, so that the congestion control answers.
+        first: bool,
+    },
     /// The peer has forgotten what it reported by SACK (RFC 2018 section 8).
     Reneged {
         /// Sequence numbers that count as in flight again.
@@ -107,7 +116,7 @@ pub enum Decision {
         /// What proves it.
         by: Evidence,
     },
-    /// The loss recovery went from one phase to another: `open`, `disorder`, `recovery` or `loss`, as in `ss`.
+    /// The loss recovery went from one phase to another: `open`, `disorder`, `cwr`, `recovery` or `loss`, as in `ss`.
     Recovery {
         /// Before.
         from: &'static str,
@@ -259,6 +268,7 @@ impl Decision {
             Self::LossProbe { .. } => "loss_probe",
             Self::LossProbeRepaired => "loss_probe_repaired",
             Self::Lost { .. } => "lost",
+            Self::Marked { .. } => "marked",
             Self::Reneged { .. } => "reneged",
             Self::Spurious { .. } => "spurious",
             Self::Recovery { .. } => "recovery",
@@ -310,6 +320,11 @@ impl Decision {
                 number("bytes", bytes.into()),
                 number("again", again.into()),
                 number("total", total.into()),
+            ]),
+            Self::Marked { packets, bytes, first } => fill([
+                number("packets", packets.into()),
+                number("bytes", bytes.into()),
+                number("first", first.into()),
             ]),
             Self::Reneged { bytes } => fill([number("bytes", bytes.into())]),
             Self::Spurious { what, by } => fill([word("what", what.word()), word("by", by.word())]),

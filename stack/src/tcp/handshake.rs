@@ -1,8 +1,9 @@
 //! The handshake: what we offer, what both sides agree on, and the states before ESTABLISHED.
 
 use super::common::Common;
-use super::congestion;
+use super::congestion::{self, Loss, LossKind};
 use super::connection::Start;
+use super::ecn::{Agreed, Ecn, EcnPolicy, syn_flags};
 use super::options::Settings;
 use super::pacing::Pacer;
 use super::receiver::Receiver;
@@ -14,6 +15,7 @@ use super::state::{Open, Synchronised};
 use super::user_timeout;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
+use crate::wire::acc_ecn::AccEcn;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, Options, Timestamps, UserTimeout};
 
@@ -194,16 +196,18 @@ pub(crate) struct Peer {
     /// TSval of its SYN.
     pub(crate) ts: u32,
     pub(crate) user_timeout: Option<UserTimeout>,
+    pub(crate) ecn: Agreed,
 }
 
 impl Peer {
-    pub(crate) fn of(segment: &Segment<'_>, offer: &Offer, start: &Start) -> Self {
+    pub(crate) fn of(segment: &Segment<'_>, offer: &Offer, start: &Start, ecn: Agreed) -> Self {
         let header = &segment.header;
         Self {
             irs: header.seq,
             terms: offer.meet(&header.options, start.default_mss),
             ts: header.options.timestamps.map_or(0, |ts| ts.value),
             user_timeout: header.options.user_timeout,
+            ecn,
         }
     }
 }
@@ -213,6 +217,7 @@ impl Peer {
 pub(crate) struct Opening {
     pub(crate) start: Start,
     pub(crate) offer: Offer,
+    pub(crate) ecn: EcnPolicy,
     /// Known in SYN-RECEIVED: both sides sent a SYN at once (RFC 9293 section 3.5, figure 7).
     pub(crate) peer: Option<Peer>,
     pub(crate) rtt: Rtt,
@@ -230,6 +235,7 @@ impl Opening {
         Self {
             start,
             offer: Offer::new(settings, start.max_segment),
+            ecn: settings.ecn,
             peer: None,
             rtt: Rtt::new(),
             due: Some(Reason::Syn),
@@ -239,11 +245,15 @@ impl Opening {
         }
     }
 
-    /// The SYN, or the SYN-ACK of a simultaneous open.
-    pub(crate) fn header(&self, now: Instant, ports: Ports) -> Header {
-        match &self.peer {
-            None => syn_header(now, ports, &self.start, &self.offer),
-            Some(peer) => syn_ack_header(now, ports, &self.start, &self.offer, peer),
+    /// The SYN, or the SYN-ACK of a simultaneous open, that leaves for `reason`.
+    pub(crate) fn header(&mut self, now: Instant, ports: Ports, reason: Reason) -> Header {
+        let (start, offer) = (&self.start, &self.offer);
+        match &mut self.peer {
+            None => syn_header(now, ports, start, offer, syn_flags(self.ecn.ask, self.retries)),
+            Some(peer) => {
+                let ecn = peer.ecn.take_syn_ack(reason, self.retries);
+                syn_ack_header(now, ports, start, offer, peer, ecn)
+            }
         }
     }
 
@@ -253,35 +263,37 @@ impl Opening {
     }
 }
 
-fn syn_header(now: Instant, ports: Ports, start: &Start, offer: &Offer) -> Header {
+fn syn_header(now: Instant, ports: Ports, start: &Start, offer: &Offer, ecn: Flags) -> Header {
     Header {
         src_port: ports.local,
         dst_port: ports.remote,
         seq: start.iss,
-        flags: Flags::SYN,
+        flags: Flags::SYN | ecn,
         window: offer.window,
         options: offer.options(Timestamps { value: value_at(now, start.ts_offset), echo: 0 }),
         ..Header::default()
     }
 }
 
-/// A SYN-ACK.
+/// A SYN-ACK, with its ECN flags and its accurate ECN option.
 pub(crate) fn syn_ack_header(
     now: Instant,
     ports: Ports,
     start: &Start,
     offer: &Offer,
     peer: &Peer,
+    (ecn, acc_ecn): (Flags, Option<AccEcn>),
 ) -> Header {
     let stamp = Timestamps { value: value_at(now, start.ts_offset), echo: peer.ts };
+    let options = offer.answer(&peer.terms).options(stamp);
     Header {
         src_port: ports.local,
         dst_port: ports.remote,
         seq: start.iss,
         ack: peer.irs + 1,
-        flags: Flags::SYN | Flags::ACK,
+        flags: Flags::SYN | Flags::ACK | ecn,
         window: offer.window,
-        options: offer.answer(&peer.terms).options(stamp),
+        options: Options { acc_ecn, ..options },
         ..Header::default()
     }
 }
@@ -317,7 +329,12 @@ pub(crate) fn establish(
     let seed = u64::from(start.iss.get()) << 32 | u64::from(start.ts_offset);
     let begin = congestion::Start::new(now, smss, course.repeated);
     let begin = congestion::Start { srtt: rtt.srtt(), paced, seed, ..begin };
-    let congestion = common.settings.congestion.build(&begin);
+    let mut congestion = common.settings.congestion.build(&begin);
+    if peer.ecn.is_marked() {
+        // RFC 9768 section 3.2.2.2: a mark on the SYN is answered like any other.
+        let flight = congestion.cwnd();
+        congestion.on_congestion_event(&Loss { now, flight, kind: LossKind::Ecn });
+    }
     if let Some(option) = peer.user_timeout {
         common.handle_user_timeout_option(option);
     }
@@ -330,6 +347,7 @@ pub(crate) fn establish(
         receiver: Receiver::new(peer.irs + 1, u32::from(offer.window), terms.rcv_wscale, terms.mss),
         recovery: Recovery::new(start.iss, terms.sack),
         congestion,
+        ecn: Ecn::new(&peer.ecn, peer.irs),
         rtt,
         pacer: Pacer::new(),
         delivery_rate: None,

@@ -1,5 +1,7 @@
 //! What can be known about a connection, in the words of `ss -ti`.
 
+use super::ecn::EcnInfo;
+use super::recovery::Phase;
 use super::state::{Open, State};
 use crate::time::Duration;
 
@@ -22,7 +24,7 @@ pub struct TcpInfo {
     pub congestion_phase: &'static str,
     /// Its estimate of the path's bandwidth in bytes per second, if it makes one.
     pub bandwidth: Option<u64>,
-    /// Name of the recovery's phase: open, disorder, recovery or loss.
+    /// Name of the recovery's phase: open, disorder, cwr, recovery or loss.
     pub recovery: &'static str,
     /// How long sent data may remain unacknowledged; `None` if retries decide.
     pub user_timeout: Option<Duration>,
@@ -72,6 +74,8 @@ pub struct TcpInfo {
     pub delivered: u64,
     /// Whether the application, not the network, limits what is sent.
     pub app_limited: bool,
+    /// Explicit congestion notification.
+    pub ecn: EcnInfo,
     /// Counters since the beginning.
     pub counters: Counters,
 }
@@ -101,6 +105,10 @@ pub struct Counters {
     pub recoveries: u32,
     /// Reductions of the window that were taken back, those for timeouts included.
     pub undos: u32,
+    /// Times that the window was reduced for a mark (ECN).
+    pub ecn_reductions: u32,
+    /// Segments that were delivered with a mark, as far as the peer tells (`TCPDeliveredCE`).
+    pub delivered_ce: u32,
     /// Segments that were sent again and were lost again, as seen without a timeout.
     pub lost_retransmits: u32,
     /// Tail-loss probes sent.
@@ -128,6 +136,16 @@ pub struct Counters {
 }
 
 impl Open {
+    /// The phase of the recovery in the words of `ss`; the window of data after a mark has one of its own.
+    pub(crate) fn recovery_name(&self) -> &'static str {
+        match &self.ecn {
+            Some(ecn) if self.recovery.phase() == Phase::Open && ecn.covers_losses(self.sender.snd_una) => {
+                "cwr"
+            }
+            _ => self.recovery.name(&self.sender.board),
+        }
+    }
+
     /// Completes `base` with what a synchronised state knows; `written` bytes lie in the send ring.
     pub(crate) fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
         let (sender, board) = (&self.sender, &self.sender.board);
@@ -140,7 +158,7 @@ impl Open {
             congestion: self.congestion.name(),
             congestion_phase: self.congestion.phase(),
             bandwidth: self.congestion.bandwidth(),
-            recovery: self.recovery.name(board),
+            recovery: self.recovery_name(),
             rto: self.rtt.rto(),
             backoff: self.rtt.backoffs(),
             srtt: self.rtt.srtt(),
@@ -163,6 +181,7 @@ impl Open {
             delivery_rate: self.delivery_rate,
             delivered: board.rate.delivered(),
             app_limited: board.rate.is_app_limited(),
+            ecn: self.ecn.as_ref().map(|ecn| ecn.info()).unwrap_or_default(),
             ..base
         }
     }

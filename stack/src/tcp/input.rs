@@ -4,6 +4,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 
 use super::common::Common;
 use super::connection::Connection;
+use super::ecn::Agreed;
 use super::error::Error;
 use super::event::Event;
 use super::handshake::{Course, Opening, Peer, establish};
@@ -19,6 +20,7 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
 mod feedback;
+mod marks;
 
 use feedback::Feedback;
 
@@ -84,12 +86,15 @@ impl Connection {
         if !segment.has(Flags::SYN) {
             return;
         }
-        let peer = Peer::of(segment, &opening.offer, &opening.start);
+        let policy = opening.ecn;
         if acked {
+            let ecn = Agreed::confirm(policy.ask, opening.retries, segment);
+            let peer = Peer::of(segment, &opening.offer, &opening.start, ecn);
             return self.complete(now, &peer, segment);
         }
-        // Both sides opened at once: SYN-RECEIVED.
-        opening.peer = Some(peer);
+        // Both sides opened at once: SYN-RECEIVED. RFC 9768 section 3.1.2: ECN as if only the peer had.
+        let ecn = Agreed::answer(policy.ask.max(policy.answer), segment);
+        opening.peer = Some(Peer::of(segment, &opening.offer, &opening.start, ecn));
         opening.due = Some(Reason::SynAck);
     }
 
@@ -159,9 +164,14 @@ impl Connection {
             rest.header.seq += 1;
         }
         if rest.seq_len() > 0 {
+            // The ECN flags of a segment with SYN are those of the handshake, not of what follows.
+            let ecn = if syn { self.take_ecn() } else { None };
             // Its window is already taken; what it says about it would be scaled.
             rest.header.window = (u32::from(rest.header.window) << shift >> peer.terms.snd_wscale) as u16;
             self.handle_in_open(now, &rest);
+            if let (Some(ecn), Block::Open(open)) = (ecn, &mut self.block) {
+                open.ecn = Some(ecn);
+            }
         }
     }
 
@@ -204,6 +214,7 @@ impl Input<'_> {
         self.check_reset()?;
         self.check_syn()?;
         self.check_ack()?;
+        self.take_marks();
         self.take_timestamp();
         self.take_user_timeout();
         self.take_ack()?;
@@ -271,7 +282,7 @@ impl Input<'_> {
     /// Fourth: SYN. RFC 5961 section 4.2: challenged whatever its number.
     fn check_syn(&mut self) -> Step {
         if self.segment.has(Flags::SYN) {
-            self.challenge(Reason::ChallengeAck);
+            self.challenge_syn();
             return Break(Outcome::Dropped);
         }
         Continue(())
@@ -319,6 +330,7 @@ impl Input<'_> {
         let news = flight > 0 || header.ack != una_before || window != sender.snd_wnd || window == 0;
         if !news && header.options.sack.is_empty() {
             sender.handle_window(header.seq, header.ack, window);
+            self.hear_marks(&Acked::default(), false, flight);
             return Continue(());
         }
         let old = header.ack.before(una_before);
@@ -356,6 +368,7 @@ impl Input<'_> {
             una_before,
             flight,
             progress,
+            old,
             duplicate,
             bare_duplicate: bare && sack.as_slice().is_empty(),
         });
@@ -510,7 +523,7 @@ impl Input<'_> {
         // RFC 5961 section 4.2: a SYN is challenged outside the window too.
         if self.segment.has(Flags::SYN) {
             self.common.counters.out_of_window += 1;
-            self.challenge(Reason::ChallengeAck);
+            self.challenge_syn();
             return Break(Outcome::Dropped);
         }
         let end = self.start + self.data.len() as u32;

@@ -99,7 +99,7 @@ impl Journal {
             self.seen.reordering = true;
             self.push(now, Decision::Reordering { reo_wnd });
         }
-        let to = open.recovery.name(board);
+        let to = open.recovery_name();
         let from = core::mem::replace(&mut self.seen.recovery, to);
         // One may end as the next begins.
         let another = core::mem::replace(&mut self.seen.recoveries, recoveries) != recoveries;

@@ -4,6 +4,7 @@ use core::hash::Hash;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::connection::{Connection, Start};
+use super::ecn::{Again, Agreed};
 use super::handshake::{Course, Offer, Peer, syn_ack_header};
 use super::options::{Settings, SynCookiePolicy};
 use super::rtt::{INITIAL_RTO, MAX_RTO};
@@ -12,7 +13,7 @@ use super::syncookie::{SynCookies, mark_timestamp, read_timestamp};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
-use crate::wire::tcp::{Flags, Options};
+use crate::wire::tcp::{Flags, Header, Options};
 
 /// A listening port.
 ///
@@ -226,7 +227,8 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         while let Some(peer) = self.due.pop_front() {
             let Some(entry) = self.half_open.get_mut(&peer) else { continue };
             let Some(reason) = entry.due.take() else { continue };
-            let header = syn_ack_header(now, entry.ports, &entry.start, &entry.offer, &entry.peer);
+            let ecn = entry.peer.ecn.take_syn_ack(reason, entry.retries);
+            let header = syn_ack_header(now, entry.ports, &entry.start, &entry.offer, &entry.peer, ecn);
             let why = Why::new(reason).with("retries", u64::from(entry.retries));
             return Some(SynAck { peer, segment: Outgoing::bare(header, why) });
         }
@@ -257,7 +259,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             ports,
             start,
             offer,
-            peer: Peer::of(segment, &offer, &start),
+            peer: Peer::of(segment, &offer, &start, Agreed::answer(self.settings.ecn.answer, segment)),
             sent_at: now,
             deadline: now + INITIAL_RTO,
             retries: 0,
@@ -270,7 +272,8 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
 
     /// SYN-RECEIVED of a passive open: RFC 9293 section 3.10.7.4.
     fn handle_half_open(&mut self, now: Instant, key: K, segment: &Segment<'_>) -> Verdict {
-        let Some(entry) = self.half_open.get(&key) else { return Verdict::Done };
+        let most = self.settings.ecn.answer;
+        let Some(entry) = self.half_open.get_mut(&key) else { return Verdict::Done };
         let (header, rcv_nxt) = (&segment.header, entry.peer.irs + 1);
         if segment.has(Flags::RST) {
             // RFC 5961 section 3.2: only the exact number.
@@ -282,6 +285,21 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         }
         // A SYN again, or another one: our SYN-ACK tells an honest peer what to do, which is to reset if it knows nothing.
         if segment.has(Flags::SYN) {
+            if header.seq == entry.peer.irs && entry.peer.ecn.handle_syn_again(most, segment) == Again::Reset
+            {
+                // RFC 9768 section 3.1.5: nobody could know which of the two holds.
+                let header = Header {
+                    src_port: entry.ports.local,
+                    dst_port: entry.ports.remote,
+                    seq: entry.start.iss + 1,
+                    ack: entry.peer.irs + 1,
+                    flags: Flags::RST | Flags::ACK,
+                    ..Header::default()
+                };
+                self.forget(key);
+                self.stats.reset += 1;
+                return Verdict::Reset(Outgoing::bare(header, Reason::Refused));
+            }
             self.ask(key, Reason::SynAckRetransmit);
             return Verdict::Done;
         }
@@ -325,15 +343,17 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             return;
         }
         let ports = Ports::of_received(&segment.header);
-        let mut peer = Peer::of(segment, offer, start);
+        let mut peer = Peer::of(segment, offer, start, Agreed::answer(self.settings.ecn.answer, segment));
         if !peer.terms.timestamps {
             // Without timestamps there is no room to remember these.
             (peer.terms.scaled, peer.terms.sack) = (false, false);
+            peer.ecn.forget_classic();
         }
         let iss = self.cookies.make(now, &key, ports, peer.irs, peer.terms.peer_mss);
-        let mut header = syn_ack_header(now, ports, &Start { iss, ..*start }, offer, &peer);
+        let ecn = peer.ecn.take_syn_ack(Reason::SynAck, 0);
+        let mut header = syn_ack_header(now, ports, &Start { iss, ..*start }, offer, &peer, ecn);
         if let Some(stamp) = &mut header.options.timestamps {
-            stamp.value = mark_timestamp(stamp.value, &segment.header.options);
+            stamp.value = mark_timestamp(stamp.value, &segment.header.options, peer.ecn.mode());
         }
         let why = Why::new(Reason::SynAck).with("cookie", 1);
         self.stateless.push_back(SynAck { peer: key, segment: Outgoing::bare(header, why) });
@@ -372,7 +392,13 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             ports,
             start: Start { iss, ..start },
             offer,
-            peer: Peer { irs, terms, ts: stamp.map_or(0, |stamp| stamp.value), user_timeout: None },
+            peer: Peer {
+                irs,
+                terms,
+                ts: stamp.map_or(0, |stamp| stamp.value),
+                user_timeout: None,
+                ecn: Agreed::remember(self.settings.ecn.answer, known.ecn, segment),
+            },
             sent_at: now,
             deadline: now,
             retries: 0,

@@ -10,6 +10,7 @@ mod common;
 pub mod congestion;
 mod connection;
 mod decision;
+mod ecn;
 mod error;
 mod event;
 mod handshake;
@@ -37,6 +38,7 @@ mod user_timeout;
 
 pub use connection::{Connection, Event, Readiness, Start};
 pub use decision::{Decided, Decision, Evidence, LostBy, Reduction, Value};
+pub use ecn::{EcnBytes, EcnInfo, EcnMode, EcnPolicy};
 pub use error::{Error, IcmpError};
 pub use info::{Counters, TcpInfo};
 pub use listener::{Listener, ListenerStats, SynAck, Verdict};

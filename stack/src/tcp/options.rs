@@ -1,6 +1,7 @@
 //! What an application may set about a connection.
 
 use super::congestion::Algorithm;
+use super::ecn::EcnPolicy;
 use crate::time::Duration;
 
 /// The settings of a connection. Those that the handshake negotiates count only before it.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub sack: bool,
     /// Negotiate window scaling (RFC 7323).
     pub window_scaling: bool,
+    /// Explicit congestion notification: what the handshake asks for, and answers with.
+    pub ecn: EcnPolicy,
     /// Spread the congestion window over the round-trip time.
     pub pacing: bool,
     /// Longest time that an ACK waits for company (RFC 9293 section 3.8.6.3: under 500 ms).
@@ -73,6 +76,7 @@ impl Default for Settings {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            ecn: EcnPolicy::default(),
             pacing: false,
             delayed_ack: Duration::from_millis(40),
             // With the first timeout of a second these are 183 seconds: RFC 9293 3.8.3 wants three minutes for a SYN.

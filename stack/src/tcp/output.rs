@@ -10,7 +10,7 @@ use super::timer::Timer;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header, Options, SackBlocks};
+use crate::wire::tcp::{Flags, Header, MAX_OPTIONS_LEN, Options, SackBlocks};
 
 mod repeat;
 
@@ -32,7 +32,7 @@ impl Connection {
                     (opening.sent, opening.sent_at) = (true, now);
                 }
                 common.timers.set_if_unset(Timer::Rto, now + opening.rtt.rto());
-                Outgoing::bare(opening.header(now, common.ports), opening.why(reason))
+                Outgoing::bare(opening.header(now, common.ports, reason), opening.why(reason))
             }),
             Block::Open(open) => {
                 let found = Output { open, common, now, limits }.next();
@@ -90,9 +90,25 @@ struct Piece {
     fin: bool,
 }
 
+/// What a segment carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    /// No data.
+    None,
+    /// Data that was never sent.
+    New,
+    /// Data that was sent before, or that asks for a window.
+    Again,
+}
+
 impl Output<'_> {
     /// In this order: what was lost, what is new, a probe, a bare ACK. All that is sent carries the ACK that is owed.
     fn next(&mut self) -> Option<Outgoing> {
+        if self.open.ecn.as_ref().is_some_and(|ecn| ecn.wants_pure_ack())
+            && let found @ Some(_) = self.bare_ack()
+        {
+            return found;
+        }
         // Note: a chain of `or_else` would copy the segment from link to link.
         if let found @ Some(_) = self.repeat() {
             return found;
@@ -148,7 +164,7 @@ impl Output<'_> {
         self.common.timers.stop(Timer::Persist);
         self.common.disarm_cork();
         self.open.arm_probe(self.common, self.now);
-        Some(self.emit_piece(Piece { start, len, fin }, options, size, why))
+        Some(self.emit_new(Piece { start, len, fin }, options, size, why))
     }
 
     /// How much of `len` bytes is worth a segment now: Nagle and the sender's side of silly window avoidance
@@ -199,7 +215,7 @@ impl Output<'_> {
         self.open.sender.probing = true;
         let options = self.open.options(self.now);
         let size = self.segment_size(&options);
-        Some(self.emit_piece(Piece { start, len, fin }, options, size, why))
+        Some(self.emit_piece(Piece { start, len, fin }, options, size, why, Load::Again))
     }
 
     /// A segment that the peer must answer although it says nothing (RFC 9293 section 3.8.4).
@@ -210,32 +226,43 @@ impl Output<'_> {
         let probes = u64::from(self.open.keepalive_probes);
         let options = self.open.options(self.now);
         let start = self.open.sender.snd_nxt - 1;
-        let header = self.header(start, Flags::ACK, options);
+        let header = self.header(start, Flags::ACK, options, Load::None);
         Some(Outgoing::bare(header, Why::new(Reason::Keepalive).with("probes", probes)))
     }
 
     fn bare_ack(&mut self) -> Option<Outgoing> {
         let Owed::Now(reason) = self.open.receiver.owed else { return None };
         let options = self.open.options(self.now);
-        let header = self.header(self.open.sender.snd_nxt, Flags::ACK, options);
+        let header = self.header(self.open.sender.snd_nxt, Flags::ACK, options, Load::None);
         Some(Outgoing::bare(header, Why::new(reason).with("rcv_wnd", u64::from(self.open.receiver.window()))))
     }
 
+    /// A segment with what was never sent: it may meet marks (RFC 3168 sections 6.1.4 to 6.1.6: nothing else may).
+    fn emit_new(&mut self, piece: Piece, options: Options, size: u32, why: Why) -> Outgoing {
+        let ecn = self.open.ecn.as_ref().filter(|_| piece.len > 0).map_or(0, |ecn| ecn.field_of_data());
+        Outgoing { ecn, ..self.emit_piece(piece, options, size, why, Load::New) }
+    }
+
     /// A segment with data or a FIN.
-    fn emit_piece(&mut self, piece: Piece, options: Options, size: u32, why: Why) -> Outgoing {
+    fn emit_piece(&mut self, piece: Piece, options: Options, size: u32, why: Why, load: Load) -> Outgoing {
         let Piece { start, len, fin } = piece;
         let offset = start - self.open.sender.snd_una;
         let mut flags = Flags::ACK;
         flags.set(Flags::FIN, fin);
         // RFC 9293 section 3.9.1.2: the last of what was written.
         flags.set(Flags::PSH, len > 0 && (offset + len) as usize == self.common.tx.len());
-        let header = self.header(start, flags, options);
-        Outgoing { header, offset, len, segment_size: size as u16, why }
+        let load = if len > 0 { load } else { Load::None };
+        let header = self.header(start, flags, options, load);
+        Outgoing { header, offset, len, segment_size: size as u16, ecn: 0, why }
     }
 
     /// The header of a segment that leaves now; it carries the ACK that is owed.
-    fn header(&mut self, seq: SeqNum, flags: Flags, options: Options) -> Header {
+    fn header(&mut self, seq: SeqNum, mut flags: Flags, options: Options, load: Load) -> Header {
         let open = &mut *self.open;
+        if let Some(ecn) = &mut open.ecn {
+            let pure = load == Load::None && options.sack.is_empty();
+            flags |= ecn.take_flags(pure, load == Load::New, options.acc_ecn.is_some());
+        }
         let window = open.receiver.offer_window(&self.common.rx);
         open.receiver.handle_ack_sent();
         open.advertise = None;
@@ -269,8 +296,10 @@ impl Output<'_> {
 
     /// Bytes of data in the largest frame, a whole number of segments.
     fn largest(&self, options: &Options, size: u32) -> u32 {
-        if self.limits.max_merged <= self.limits.max_segment {
-            // RFC 9293 section 3.7.1 (MUST-16): nobody divides it, so that several small ones must not go as one.
+        let has_cwr_bit = self.open.ecn.as_ref().is_some_and(|ecn| ecn.has_cwr_bit());
+        if self.limits.max_merged <= self.limits.max_segment || has_cwr_bit {
+            // RFC 9293 section 3.7.1 (MUST-16): nobody divides it, so that several small ones must not go as one. Devices that
+            // divide give CWR to the first piece alone, which is wrong for the ACE field (RFC 9768 section 3.3.4).
             return size;
         }
         let merged = self.limits.max_merged.min(0xffff).saturating_sub(BASE_HEADER + options_len(options));
@@ -361,13 +390,19 @@ impl Open {
     fn options(&self, now: Instant) -> Options {
         let timestamps = self.terms.timestamps.then(|| self.clock.stamp(now));
         let user_timeout = self.advertise;
-        let room = match (timestamps, user_timeout) {
-            (Some(_), Some(_)) => 2,
-            (Some(_), None) => 3,
-            (None, _) => 4,
+        let mut options = Options { timestamps, user_timeout, ..Options::default() };
+        let sack = |options: &Options| match self.terms.sack {
+            true => self.receiver.sack_blocks(options.sack_capacity().min(4)),
+            false => SackBlocks::EMPTY,
         };
-        let sack = if self.terms.sack { self.receiver.sack_blocks(room) } else { SackBlocks::EMPTY };
-        Options { timestamps, user_timeout, sack, ..Options::default() }
+        if let Some(ecn) = &self.ecn {
+            // RFC 9768 section 3.2.3.3: two SACK blocks go before.
+            let blocks = sack(&options).as_slice().len().min(2);
+            let reserved = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+            options.acc_ecn = ecn.option((MAX_OPTIONS_LEN - options.len()).saturating_sub(reserved));
+        }
+        options.sack = sack(&options);
+        options
     }
 }
 

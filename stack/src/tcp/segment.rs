@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use crate::why::{Reason, Why};
+use crate::wire::acc_ecn::AccEcn;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, Options};
 
@@ -54,6 +55,8 @@ pub struct Outgoing {
     pub len: u32,
     /// Bytes of payload of each segment but the last, if `len` is larger: then it is a merged frame.
     pub segment_size: u16,
+    /// The ECN field of its IP header, 0 to 3.
+    pub ecn: u8,
     /// Why it is sent.
     pub why: Why,
 }
@@ -72,7 +75,7 @@ impl Outgoing {
 
     /// A segment without payload.
     pub fn bare(header: Header, why: impl Into<Why>) -> Self {
-        Self { header, offset: 0, len: 0, segment_size: 0, why: why.into() }
+        Self { header, offset: 0, len: 0, segment_size: 0, ecn: 0, why: why.into() }
     }
 }
 
@@ -136,5 +139,6 @@ pub(crate) fn options_len(options: &Options) -> usize {
         blocks => 4 + 8 * blocks,
     };
     let user_timeout = if options.user_timeout.is_some() { 4 } else { 0 };
-    timestamps + sack + user_timeout
+    let acc_ecn = options.acc_ecn.as_ref().map_or(0, AccEcn::padded_len);
+    timestamps + sack + user_timeout + acc_ecn
 }

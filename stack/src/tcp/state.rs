@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::congestion::Controller;
+use super::ecn::Ecn;
 use super::handshake::{Clock, Opening, Terms};
 use super::pacing::Pacer;
 use super::receiver::Receiver;
@@ -78,6 +79,8 @@ pub(crate) struct Open {
     pub(crate) receiver: Receiver,
     pub(crate) recovery: Recovery,
     pub(crate) congestion: Controller,
+    /// Boxed: most connections do without.
+    pub(crate) ecn: Option<Box<Ecn>>,
     pub(crate) rtt: Rtt,
     pub(crate) pacer: Pacer,
     /// The last rate of delivery that the application did not limit, in bytes per second.

@@ -7,10 +7,12 @@
 //!                      [ our clock, a bit late ][ E ][ S ][ wscale, 15: none ]
 //! ```
 //!
-//! S: SACK. E: ECN, 0 as long as none is agreed. Linux divides its timestamps in the same way.
+//! S: SACK. E: classic ECN; accurate ECN is remembered by the first flags of the peer. Linux divides its timestamps in the
+//! same way.
 
 use core::hash::Hash;
 
+use super::ecn::EcnMode;
 use super::segment::Ports;
 use crate::rng::{KeyedHash, Rng};
 use crate::time::{Duration, Instant};
@@ -23,6 +25,7 @@ const MSS: [u16; 8] = [536, 1220, 1300, 1360, 1400, 1440, 1460, 8940];
 const TICK: Duration = Duration::from_secs(64);
 const NO_SCALE: u8 = 15;
 const SACK_BIT: u32 = 4;
+const ECN_BIT: u32 = 5;
 const TS_BITS: u32 = 6;
 
 /// Makes and checks cookies.
@@ -37,6 +40,8 @@ pub(crate) struct Remembered {
     pub(crate) mss: u16,
     pub(crate) window_scale: Option<u8>,
     pub(crate) sack: bool,
+    /// Classic ECN.
+    pub(crate) ecn: bool,
 }
 
 impl SynCookies {
@@ -71,19 +76,22 @@ impl SynCookies {
     }
 }
 
-/// The timestamp of a SYN-ACK that remembers window scale and SACK: at or before `value`, so that the clock never goes back.
-pub(crate) fn mark_timestamp(value: u32, peer: &Options) -> u32 {
+/// The timestamp of a SYN-ACK that remembers window scale, SACK and ECN: at or before `value`, so that the clock never goes back.
+pub(crate) fn mark_timestamp(value: u32, peer: &Options, ecn: EcnMode) -> u32 {
     let scale = peer.window_scale.map_or(NO_SCALE, |shift| shift.min(14));
-    let bits = u32::from(peer.sack_permitted) << SACK_BIT | u32::from(scale);
+    let ecn = u32::from(ecn == EcnMode::Classic) << ECN_BIT;
+    let bits = ecn | u32::from(peer.sack_permitted) << SACK_BIT | u32::from(scale);
     let marked = value >> TS_BITS << TS_BITS | bits;
     if marked > value { marked.wrapping_sub(1 << TS_BITS) } else { marked }
 }
 
 /// What a timestamp that came back remembers; nothing without one.
 pub(crate) fn read_timestamp(mss: u16, echo: Option<u32>) -> Remembered {
-    let Some(echo) = echo else { return Remembered { mss, window_scale: None, sack: false } };
+    let Some(echo) = echo else { return Remembered { mss, window_scale: None, sack: false, ecn: false } };
+    let bit = |at: u32| echo >> at & 1 == 1;
     let scale = (echo & 15) as u8;
-    Remembered { mss, window_scale: (scale <= 14).then_some(scale), sack: echo >> SACK_BIT & 1 == 1 }
+    let window_scale = (scale <= 14).then_some(scale);
+    Remembered { mss, window_scale, sack: bit(SACK_BIT), ecn: bit(ECN_BIT) }
 }
 
 fn count(now: Instant) -> u32 {
@@ -115,11 +123,15 @@ mod tests {
         for value in [0x1_0000, 0x1_003f, 0x1_0027, 0xffff_ffff] {
             for (window_scale, sack) in [(Some(7), true), (Some(14), false), (None, true), (Some(0), false)] {
                 let peer = Options { window_scale, sack_permitted: sack, ..Options::default() };
-                let marked = mark_timestamp(value, &peer);
-                assert!(value - marked < 128);
-                assert_eq!(read_timestamp(1460, Some(marked)), Remembered { mss: 1460, window_scale, sack });
+                for (mode, ecn) in [(EcnMode::Classic, true), (EcnMode::Accurate, false)] {
+                    let marked = mark_timestamp(value, &peer, mode);
+                    assert!(value - marked < 128);
+                    let remembered = Remembered { mss: 1460, window_scale, sack, ecn };
+                    assert_eq!(read_timestamp(1460, Some(marked)), remembered);
+                }
             }
         }
-        assert_eq!(read_timestamp(536, None), Remembered { mss: 536, window_scale: None, sack: false });
+        let nothing = Remembered { mss: 536, window_scale: None, sack: false, ecn: false };
+        assert_eq!(read_timestamp(536, None), nothing);
     }
 }

@@ -23,12 +23,14 @@ pub(super) fn start(iss: u32) -> Start {
 pub(super) struct Packet {
     pub(super) header: Header,
     pub(super) payload: Vec<u8>,
+    /// The ECN field of its IP header.
+    pub(super) ecn: u8,
     pub(super) reason: crate::why::Reason,
 }
 
 impl Packet {
     pub(super) fn segment(&self) -> Segment<'_> {
-        Segment::new(self.header, &self.payload)
+        Segment { ecn: self.ecn, ..Segment::new(self.header, &self.payload) }
     }
 }
 
@@ -37,7 +39,7 @@ pub(super) fn transmit(connection: &mut Connection, now: Instant, limits: &Limit
     let outgoing = connection.poll_transmit(now, limits)?;
     let payload = connection.payload(&outgoing).concat();
     assert_eq!(payload.len(), outgoing.len as usize, "{outgoing:?} names bytes that are not there");
-    Some(Packet { header: outgoing.header, payload, reason: outgoing.why.reason() })
+    Some(Packet { header: outgoing.header, payload, ecn: outgoing.ecn, reason: outgoing.why.reason() })
 }
 
 /// What a pipe does to packets; each in its own direction.
@@ -48,6 +50,8 @@ pub(super) struct Pipe {
     pub(super) jitter: Duration,
     pub(super) loss: f64,
     pub(super) duplicate: f64,
+    /// How often what may be marked is.
+    pub(super) mark: f64,
     /// Time that each byte takes on the wire.
     pub(super) ns_per_byte: u64,
     /// Packets that wait for the wire; what finds it full is lost.
@@ -57,7 +61,15 @@ pub(super) struct Pipe {
 impl Pipe {
     pub(super) fn good() -> Self {
         let delay = 10.ms();
-        Self { delay, jitter: Duration::ZERO, loss: 0.0, duplicate: 0.0, ns_per_byte: 0, queue: usize::MAX }
+        Self {
+            delay,
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            duplicate: 0.0,
+            mark: 0.0,
+            ns_per_byte: 0,
+            queue: usize::MAX,
+        }
     }
 }
 
@@ -147,7 +159,10 @@ impl Net {
             while let Some(syn_ack) = self.listener.poll_transmit(self.now) {
                 let SynAck { segment, .. } = syn_ack;
                 let reason = segment.why.reason();
-                self.put(End::Server, Packet { header: segment.header, payload: Vec::new(), reason });
+                self.put(
+                    End::Server,
+                    Packet { header: segment.header, payload: Vec::new(), ecn: segment.ecn, reason },
+                );
             }
             while let Some(packet) = self.server.as_mut().and_then(|c| transmit(c, self.now, &self.limits)) {
                 self.put(End::Server, packet);
@@ -160,7 +175,10 @@ impl Net {
     }
 
     /// Puts a packet on the wire.
-    pub(super) fn put(&mut self, from: End, packet: Packet) {
+    pub(super) fn put(&mut self, from: End, mut packet: Packet) {
+        if packet.ecn != 0 && self.pipe.mark > 0.0 && self.rng.chance(self.pipe.mark) {
+            packet.ecn = 3;
+        }
         let count = self.sent[from as usize];
         self.sent[from as usize] += 1;
         let bytes = packet.payload.len() as u64 + 60;
@@ -238,7 +256,12 @@ impl Net {
                         let reason = outgoing.why.reason();
                         self.put(
                             End::Server,
-                            Packet { header: outgoing.header, payload: Vec::new(), reason },
+                            Packet {
+                                header: outgoing.header,
+                                payload: Vec::new(),
+                                ecn: outgoing.ecn,
+                                reason,
+                            },
                         );
                     }
                     Verdict::Done => {}
@@ -300,7 +323,7 @@ impl Net {
 
 /// One line of a trace.
 pub(super) fn line(at: Instant, from: End, packet: &Packet, lost: bool) -> String {
-    let Packet { header, payload, reason } = packet;
+    let Packet { header, payload, reason, .. } = packet;
     let arrow = match from {
         End::Client => "->",
         End::Server => "<-",
@@ -486,7 +509,7 @@ impl One {
         header.seq = SeqNum::new(IRS);
         let mut words = text.split_whitespace();
         header.flags = flags(words.next().unwrap_or_default());
-        let mut payload = Vec::new();
+        let (mut payload, mut ecn) = (Vec::new(), 0);
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             let number = || value.parse::<u32>().unwrap_or_else(|_| panic!("number in {word}"));
@@ -499,6 +522,7 @@ impl One {
                 "ws" => header.options.window_scale = Some(number() as u8),
                 "sackok" => header.options.sack_permitted = true,
                 "ts" => header.options.timestamps = Some(stamps(value)),
+                "ecn" => ecn = number() as u8,
                 "urg" => header.urgent = number() as u16,
                 "sack" => {
                     for block in value.split(';') {
@@ -513,7 +537,7 @@ impl One {
                 _ => panic!("word {word}"),
             }
         }
-        Packet { header, payload, reason: crate::why::Reason::Foreign }
+        Packet { header, payload, ecn, reason: crate::why::Reason::Foreign }
     }
 
     /// Compares what was sent with what a line names.
@@ -532,6 +556,7 @@ impl One {
                 "ack" => rel(header.ack, IRS),
                 "win" => header.window.to_string(),
                 "len" => packet.payload.len().to_string(),
+                "ecn" => packet.ecn.to_string(),
                 "why" => packet.reason.word().to_string(),
                 "mss" => or_none(header.options.mss.map(|mss| mss.to_string())),
                 "ws" => or_none(header.options.window_scale.map(|shift| shift.to_string())),
@@ -563,6 +588,9 @@ fn flags(letters: &str) -> Flags {
             'R' => Flags::RST,
             'P' => Flags::PSH,
             'U' => Flags::URG,
+            'E' => Flags::ECE,
+            'W' => Flags::CWR,
+            'N' => Flags::AE,
             _ => panic!("flag {letter}"),
         })
         .collect()

@@ -77,6 +77,12 @@ impl Connection {
                 self.common.counters.lost_retransmits += lost.again.div_ceil(open.sender.smss);
                 open.tell_losses(now);
                 open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
+                if let Some(ecn) = &mut open.ecn {
+                    ecn.handle_reduction(nxt, false);
+                    if self.common.counters.bytes_acked == 0 {
+                        ecn.handle_first_lost();
+                    }
+                }
                 open.rtt.handle_timeout();
                 let (retries, rto) = (open.sender.retries.into(), open.rtt.rto());
                 self.common.tell(now, || Decision::RtoFired { in_flight: flight, retries, rto });

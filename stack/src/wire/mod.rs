@@ -4,6 +4,7 @@
 //! value and what follows it, or an [`Error`] that names the place; `LEN`, `header_len` or `wire_len` is the
 //! length it has when written; `write` fills a byte slice. Nothing here allocates.
 
+pub mod acc_ecn;
 pub mod arp;
 pub mod checksum;
 mod error;

@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use etherparse::err::tcp::HeaderSliceError;
 use etherparse::{TcpHeaderSlice, TcpOptionElement, TcpOptionReadError, TcpOptionsIterator};
 
+use super::acc_ecn::{AccEcn, AccEcnOrder};
 use super::checksum::Sum;
 use super::error::{Error, Layer, Reason, room};
 use super::ip::Protocol;
@@ -196,7 +197,7 @@ bitflags::bitflags! {
         const ECE = 0x040;
         /// Congestion window reduced.
         const CWR = 0x080;
-        /// Accurate ECN (once NS).
+        /// Accurate ECN (RFC 9768; once NS).
         const AE = 0x100;
     }
 }
@@ -215,6 +216,8 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// User timeout.
     pub user_timeout: Option<UserTimeout>,
+    /// Accurate ECN.
+    pub acc_ecn: Option<AccEcn>,
     /// SACK blocks, as they stand on the wire: not yet checked against any window.
     pub sack: SackBlocks,
 }
@@ -247,7 +250,8 @@ impl Options {
             (None, false) => 0,
         };
         let user_timeout = if self.user_timeout.is_some() { 4 } else { 0 };
-        mss + window_scale + rest + user_timeout
+        let acc_ecn = self.acc_ecn.as_ref().map_or(0, AccEcn::padded_len);
+        mss + window_scale + rest + user_timeout + acc_ecn
     }
 
     fn sack_that_fits(&self) -> &[SackBlock] {
@@ -302,9 +306,14 @@ impl Options {
 
     /// An option that `etherparse` does not know. With a length that is not its own it says nothing.
     fn set_other(&mut self, kind: u8, value: &[u8]) {
-        if let (kind::USER_TIMEOUT, &[high, low]) = (kind, value) {
-            let both = u16::from_be_bytes([high, low]);
-            self.user_timeout = Some(UserTimeout { minutes: both >> 15 == 1, value: both & 0x7fff });
+        match (kind, value) {
+            (kind::USER_TIMEOUT, &[high, low]) => {
+                let both = u16::from_be_bytes([high, low]);
+                self.user_timeout = Some(UserTimeout { minutes: both >> 15 == 1, value: both & 0x7fff });
+            }
+            (kind::ACC_ECN_0, body) => self.acc_ecn = Some(AccEcn::read(AccEcnOrder::Ect0First, body)),
+            (kind::ACC_ECN_1, body) => self.acc_ecn = Some(AccEcn::read(AccEcnOrder::Ect1First, body)),
+            _ => {}
         }
     }
 
@@ -342,6 +351,16 @@ impl Options {
             put(&[kind::USER_TIMEOUT, 4]);
             put(&(u16::from(minutes) << 15 | value & 0x7fff).to_be_bytes());
         }
+        if let Some(acc_ecn) = &self.acc_ecn {
+            let kind = match acc_ecn.order() {
+                AccEcnOrder::Ect0First => kind::ACC_ECN_0,
+                AccEcnOrder::Ect1First => kind::ACC_ECN_1,
+            };
+            let len = 2 + acc_ecn.body().len();
+            put(&[kind, len as u8]);
+            put(acc_ecn.body());
+            put(&[kind::NOP; 3][..acc_ecn.padded_len() - len]);
+        }
         let blocks = self.sack_that_fits();
         if !blocks.is_empty() {
             put(&[kind::NOP, kind::NOP, kind::SACK, 2 + 8 * blocks.len() as u8]);
@@ -361,6 +380,8 @@ mod kind {
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
     pub(super) const USER_TIMEOUT: u8 = 28;
+    pub(super) const ACC_ECN_0: u8 = 172;
+    pub(super) const ACC_ECN_1: u8 = 174;
 }
 
 /// The timestamps option (RFC 7323 section 3).

@@ -1,7 +1,7 @@
 //! What a script may know about a connection: Linux's `tcpi_...` in its units, and our own names in ours.
 
 use ustack::stats::Stats;
-use ustack::tcp::{State, TcpInfo};
+use ustack::tcp::{EcnMode, State, TcpInfo};
 use ustack::time::Duration;
 
 use super::expr::Value;
@@ -38,6 +38,10 @@ pub(super) fn counted(stats: &Stats, name: &str) -> Option<Value> {
         "udp_rcvbuf_errors" => udp.rcvbuf_errors,
         "udp_out_datagrams" => udp.out_datagrams,
         "udp_out_errors" => udp.out_errors,
+        "ip_in_no_ect_pkts" => stats.in_v4.in_no_ect_pkts + stats.in_v6.in_no_ect_pkts,
+        "ip_in_ect1_pkts" => stats.in_v4.in_ect1_pkts + stats.in_v6.in_ect1_pkts,
+        "ip_in_ect0_pkts" => stats.in_v4.in_ect0_pkts + stats.in_v6.in_ect0_pkts,
+        "ip_in_ce_pkts" => stats.in_v4.in_ce_pkts + stats.in_v6.in_ce_pkts,
         "icmp_unmatched" => stats.icmp_unmatched,
         _ => return None,
     };
@@ -53,6 +57,7 @@ fn linux(info: &TcpInfo, name: &str) -> Option<u64> {
         "state" => state(info.state),
         "ca_state" => match info.recovery {
             "disorder" => 1,
+            "cwr" => 2,
             "recovery" => 3,
             "loss" => 4,
             _ => 0,
@@ -62,7 +67,8 @@ fn linux(info: &TcpInfo, name: &str) -> Option<u64> {
         "options" => {
             let bit = |on: bool, bit: u64| if on { bit } else { 0 };
             let scaled = info.snd_wscale != 0 || info.rcv_wscale != 0;
-            bit(info.timestamps, 1) | bit(info.sack, 2) | bit(scaled, 4)
+            let ecn = bit(info.ecn.mode != EcnMode::Off, 8) | bit(info.ecn.seen, 16);
+            bit(info.timestamps, 1) | bit(info.sack, 2) | bit(scaled, 4) | ecn
         }
         "snd_wscale" => u64::from(info.snd_wscale),
         "rcv_wscale" => u64::from(info.rcv_wscale),
@@ -89,6 +95,15 @@ fn linux(info: &TcpInfo, name: &str) -> Option<u64> {
         "notsent_bytes" => info.unsent,
         "pacing_rate" => info.pacing_rate.unwrap_or(u64::MAX),
         "dsack_dups" => u64::from(counters.dsacks_in),
+        "delivered_ce" => u64::from(counters.delivered_ce),
+        "received_ce" => u64::from(info.ecn.received_ce),
+        "delivered_ce_bytes" => info.ecn.delivered.ce,
+        "delivered_e0_bytes" => info.ecn.delivered.ect0,
+        "delivered_e1_bytes" => info.ecn.delivered.ect1,
+        "received_ce_bytes" => info.ecn.received.ce,
+        "received_e0_bytes" => info.ecn.received.ect0,
+        "received_e1_bytes" => info.ecn.received.ect1,
+        "accecn_opt_seen" => u64::from(info.ecn.options_seen),
         "rcv_ooopack" => u64::from(counters.out_of_order),
         _ => return None,
     })
@@ -101,6 +116,7 @@ fn ours(info: &TcpInfo, name: &str) -> Option<Value> {
         "congestion" => return Some(Value::Text(info.congestion.to_owned())),
         "recovery" => return Some(Value::Text(info.recovery.to_owned())),
         "state" => return Some(Value::Text(format!("{:?}", info.state))),
+        "ecn" => return Some(Value::Text(format!("{:?}", info.ecn.mode).to_lowercase())),
         "cwnd" => info.cwnd,
         "ssthresh" => info.ssthresh.unwrap_or(u64::MAX),
         "in_flight" => info.in_flight,
@@ -121,6 +137,8 @@ fn ours(info: &TcpInfo, name: &str) -> Option<Value> {
         "timeouts" => u64::from(counters.timeouts),
         "recoveries" => u64::from(counters.recoveries),
         "segs_retrans" => u64::from(counters.segs_retrans),
+        "ecn_reductions" => u64::from(counters.ecn_reductions),
+        "sends_ect" => u64::from(info.ecn.sends_ect),
         "dup_acks_in" => u64::from(counters.dup_acks_in),
         "out_of_order" => u64::from(counters.out_of_order),
         "duplicates" => u64::from(counters.duplicates),

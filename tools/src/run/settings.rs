@@ -6,7 +6,7 @@ use ustack::buf::frame::{Capabilities, InterfaceId, Medium};
 use ustack::ip::route::{Prefix, Route};
 use ustack::link::InterfaceConfig;
 use ustack::tcp::congestion::Algorithm;
-use ustack::tcp::{self, SynCookiePolicy};
+use ustack::tcp::{self, EcnPolicy, SynCookiePolicy};
 use ustack::time::{Duration, Instant};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, Error, Stack};
@@ -105,6 +105,9 @@ const KEYS: &[(&str, &str, Set)] = &[
     ("timestamps", "0 or 1", |s, v| put(&mut s.tcp.timestamps, truth(v))),
     ("sack", "0 or 1", |s, v| put(&mut s.tcp.sack, truth(v))),
     ("window_scaling", "0 or 1", |s, v| put(&mut s.tcp.window_scaling, truth(v))),
+    ("ecn", "off, answer, classic, accurate or a number of tcp_ecn", |s, v| {
+        put(&mut s.tcp.ecn, EcnPolicy::named(v))
+    }),
     ("pacing", "0 or 1", |s, v| put(&mut s.tcp.pacing, truth(v))),
     ("nodelay", "0 or 1", |s, v| put(&mut s.tcp.nodelay, truth(v))),
     ("delayed_ack_usecs", "microseconds", |s, v| {

@@ -18,6 +18,7 @@ const SYSCTLS: &[(&str, &str)] = &[
     ("tcp_keepalive_intvl", "keepalive_interval_secs"),
     ("tcp_keepalive_probes", "keepalive_count"),
     ("tcp_congestion_control", "congestion"),
+    ("tcp_ecn", "ecn"),
 ];
 
 /// Reads `` `sysctl -w net.ipv4.tcp_timestamps=0` `` into the settings.

@@ -76,6 +76,20 @@ pub trait Congestion: fmt::Debug + Send {
     /// Afterwards `ssthresh` is the window to reach.
     fn on_congestion_event(&mut self, loss: &Loss);
 
+    /// The peer reports that data was marked by the network (ECN). Answers whether the window was reduced as for a loss, so
+    /// that a loss of the same window of data reduces it no more.
+    ///
+    /// As it is, the first report in a window of data is a congestion event, and others are none (RFC 3168 section 6.1.2),
+    /// without a milder reduction (RFC 8511), as on Linux. An algorithm that answers to how much was marked does
+    /// otherwise; it needs accurate ECN (RFC 9768) to hear of more than one mark in a round trip.
+    fn on_ecn(&mut self, signal: &EcnSignal) -> bool {
+        if signal.first_in_window {
+            let &EcnSignal { now, flight, .. } = signal;
+            self.on_congestion_event(&Loss { now, flight, kind: LossKind::Ecn });
+        }
+        true
+    }
+
     /// The recovery that the last congestion event began is over, with `flight` bytes outstanding.
     fn on_recovery_exit(&mut self, now: Instant, flight: u64);
 
@@ -155,6 +169,23 @@ pub enum LossKind {
     Fast,
     /// By an ECN echo (RFC 3168): nothing is lost yet.
     Ecn,
+}
+
+/// A report of marks.
+#[derive(Clone, Copy, Debug)]
+pub struct EcnSignal {
+    /// When it came.
+    pub now: Instant,
+    /// FlightSize (RFC 5681) before it.
+    pub flight: u64,
+    /// Bytes that the same acknowledgment reports as delivered.
+    pub newly_acked: u64,
+    /// Packets that were marked. Classic ECN does not say: then all that the acknowledgment reports count.
+    pub packets: u64,
+    /// Bytes that were marked; an estimate without the accurate ECN option.
+    pub bytes: u64,
+    /// It is the first in a window of data, in which nothing was found to be lost either.
+    pub first_in_window: bool,
 }
 
 /// An expiry of the retransmission timer.

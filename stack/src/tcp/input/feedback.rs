@@ -23,6 +23,8 @@ pub(super) struct Feedback {
     pub(super) flight: u32,
     /// SND.UNA moved.
     pub(super) progress: bool,
+    /// It acknowledges less than one before it.
+    pub(super) old: bool,
     pub(super) duplicate: bool,
     pub(super) bare_duplicate: bool,
 }
@@ -57,7 +59,8 @@ impl Input<'_> {
             smss: open.sender.smss,
         };
         open.take_change(self.common, self.now, &change, &news, u64::from(feedback.flight));
-        self.tell_congestion(feedback, &change, before, rtt);
+        let marked = !feedback.old && self.hear_marks(&feedback.acked, feedback.progress, feedback.flight);
+        self.tell_congestion(feedback, change.is_turn() || marked, before, rtt);
         let open = &mut *self.open;
         open.set_pacing_rate(self.common.settings.pacing);
     }
@@ -89,19 +92,14 @@ impl Input<'_> {
     }
 
     /// The congestion control hears what was delivered.
-    fn tell_congestion(
-        &mut self,
-        feedback: &Feedback,
-        change: &Change,
-        before: Phase,
-        rtt: Option<Duration>,
-    ) {
+    fn tell_congestion(&mut self, feedback: &Feedback, is_turn: bool, before: Phase, rtt: Option<Duration>) {
         let Feedback { acked, una_before, flight, progress, .. } = *feedback;
         let open = &mut *self.open;
         let rate = open.sender.board.rate.take_sample(self.now, open.rtt.min_rtt());
         open.delivery_rate = rate.delivery_rate().filter(|_| !rate.is_app_limited).or(open.delivery_rate);
         // What makes a model of the path has to hear of everything.
-        let heard = change.is_turn() && !open.congestion.paces_recovery();
+        // RFC 3168 section 6.1.2: nothing grows for an acknowledgment that tells of marks.
+        let heard = is_turn && !open.congestion.paces_recovery();
         if (acked.newly == 0 && !progress) || heard {
             return;
         }
@@ -185,6 +183,9 @@ impl Open {
             // RFC 4015 section 3: the window and the threshold as they were before.
             self.congestion.undo(now);
             counters.undos += 1;
+            if let Some(ecn) = &mut self.ecn {
+                ecn.handle_undone();
+            }
             if undone.what == Reduction::Timeout {
                 counters.spurious_timeouts += 1;
                 self.rtt.handle_spurious_timeout(now);
@@ -195,11 +196,8 @@ impl Open {
             self.congestion.on_recovery_exit(now, flight);
         }
         if change.signal != Signal::None {
-            // RFC 5681 section 3.2 step 2: what limited transmit has added does not count, and it may be much while the
-            // reordering window is waited for. A window that is full up to the last whole segment counts as full.
-            let cwnd = self.congestion.cwnd();
-            let flight = if flight + u64::from(self.sender.smss) > cwnd { cwnd } else { flight };
-            self.congestion.on_congestion_event(&Loss { now, flight, kind: LossKind::Fast });
+            let flight = self.whole_flight(flight);
+            self.reduce_for_loss(&Loss { now, flight, kind: LossKind::Fast });
         }
         match change.signal {
             Signal::None => {}
@@ -219,6 +217,14 @@ impl Open {
             Some(at) => common.timers.set(Timer::Reordering, at),
             None => common.timers.stop(Timer::Reordering),
         }
+    }
+
+    /// What the congestion control is told to be in flight when the window is to be reduced. RFC 5681 section 3.2 step 2:
+    /// what limited transmit has added does not count, and it may be much while the reordering window is waited for. A
+    /// window that is full up to the last whole segment counts as full.
+    pub(super) fn whole_flight(&self, flight: u64) -> u64 {
+        let cwnd = self.congestion.cwnd();
+        if flight + u64::from(self.sender.smss) > cwnd { cwnd } else { flight }
     }
 
     /// What the congestion control is told to be in flight when a recovery is over. RFC 9937 section 6.2: where the

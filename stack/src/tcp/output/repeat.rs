@@ -1,6 +1,6 @@
 //! What is sent again: what was lost, and probes for what may be.
 
-use super::{Output, Piece, round_down};
+use super::{Load, Output, Piece, round_down};
 use crate::tcp::segment::Outgoing;
 use crate::tcp::timer::Timer;
 use crate::why::Reason;
@@ -72,7 +72,7 @@ impl Output<'_> {
                 self.open.sender.small_end = self.open.sender.snd_nxt;
             }
             self.handle_probe_sent(false);
-            return Some(self.emit_piece(piece, options, size, why));
+            return Some(self.emit_new(piece, options, size, why));
         }
         let Some((from, end)) = sender.board.last_flying() else {
             self.open.recovery.cancel_probe();
@@ -106,6 +106,6 @@ impl Output<'_> {
             self.common.timers.set(Timer::Rto, self.now + self.open.rtt.rto());
         }
         self.open.arm_probe(self.common, self.now);
-        self.emit_piece(piece, options, size, why)
+        self.emit_piece(piece, options, size, why, Load::Again)
     }
 }

@@ -232,6 +232,11 @@ impl Recovery {
         }
     }
 
+    /// The window was reduced for another reason: what there was before does not come back.
+    pub(crate) fn forget_reduction(&mut self) {
+        self.undo.forget();
+    }
+
     /// The congestion control limits this recovery itself.
     pub(crate) fn leave_reduction(&mut self) {
         self.prr = None;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::super::testing::*;
 use super::super::*;
 use crate::time::{Duration, Units, at};
+use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, Options, SackBlock, SackBlocks, Timestamps, UserTimeout};
 
@@ -51,8 +52,17 @@ fn an_idle_connection_costs_nothing() {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let own = any::<[bool; 3]>();
-    (any::<[bool; 5]>(), own, 2000usize..200_000, 2000usize..200_000, any::<bool>(), 300u16..1460).prop_map(
-        |([timestamps, sack, window_scaling, nodelay, pacing], own, send_buffer, recv_buffer, reno, mss)| {
+    let buffer = 2000usize..200_000;
+    (any::<[bool; 5]>(), own, 0u8..6, buffer.clone(), buffer, any::<bool>(), 300u16..1460).prop_map(
+        |(
+            [timestamps, sack, window_scaling, nodelay, pacing],
+            own,
+            ecn,
+            send_buffer,
+            recv_buffer,
+            reno,
+            mss,
+        )| {
             let [cork, quickack, advertise] = own;
             Settings {
                 cork,
@@ -63,6 +73,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 window_scaling,
                 nodelay,
                 pacing,
+                ecn: EcnPolicy::from_sysctl(ecn).expect("it exists"),
                 send_buffer,
                 recv_buffer,
                 max_mss: Some(mss),
@@ -85,12 +96,12 @@ proptest! {
     fn every_byte_arrives_once_and_in_order(
         client in settings(),
         server in settings(),
-        (loss, duplicate, jitter_ms) in (0.0..0.15f64, 0.0..0.2f64, 0u64..40),
+        (loss, duplicate, mark, jitter_ms) in (0.0..0.15f64, 0.0..0.2f64, 0.0..0.3f64, 0u64..40),
         (up, down) in (0usize..60_000, 0usize..60_000),
         merged in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let pipe = Pipe { loss, duplicate, jitter: jitter_ms.ms(), ..Pipe::good() };
+        let pipe = Pipe { loss, duplicate, mark, jitter: jitter_ms.ms(), ..Pipe::good() };
         let mut net = Net::new(client, server, pipe, seed);
         if merged {
             net.limits.max_merged = 65_000;
@@ -107,7 +118,7 @@ fn segment() -> impl Strategy<Value = (Header, Vec<u8>)> {
     (number.clone(), number, 0u16..512, any::<u16>(), options, 0usize..3000).prop_map(
         |(seq, ack, flags, window, (which, mss, scale, (value, echo), blocks), len)| {
             // Mostly plain ACKs, so that something gets through.
-            let flags = if flags < 256 { Flags::ACK } else { Flags::from_bits_truncate(flags & 0x3f) };
+            let flags = if flags < 256 { Flags::ACK } else { Flags::from_bits_truncate(flags) };
             let mut sack = SackBlocks::EMPTY;
             for (from, to) in blocks {
                 sack.push(SackBlock { start: SeqNum::new(ISS + 1) + from, end: SeqNum::new(ISS + 1) + to });
@@ -122,6 +133,7 @@ fn segment() -> impl Strategy<Value = (Header, Vec<u8>)> {
                 urgent: mss,
                 options: Options {
                     mss: which[0].then_some(mss),
+                    acc_ecn: which[2].then(|| AccEcn::new(AccEcnOrder::Ect0First, 3, value, echo, seq)),
                     window_scale: which[1].then_some(scale),
                     sack_permitted: which[2],
                     timestamps: which[3].then_some(Timestamps { value, echo }),
@@ -181,9 +193,19 @@ fn in_state(state: State) -> One {
     one
 }
 
+/// Agrees on ECN after the fact: 0 none, 1 classic, 2 accurate.
+fn agree_on_ecn(one: &mut One, mode: u8) {
+    let bits = [Flags::empty(), Flags::ECE | Flags::CWR, Flags::ECE | Flags::CWR | Flags::AE];
+    let syn = Header { flags: Flags::SYN | bits[usize::from(mode)], ..Header::default() };
+    let agreed = ecn::Agreed::answer(EcnMode::Accurate, &Segment::new(syn, &[]));
+    if let state::Block::Open(open) = &mut one.c.block {
+        open.ecn = ecn::Ecn::new(&agreed, SeqNum::new(IRS));
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
-    Segment(Header, Vec<u8>),
+    Segment(Header, Vec<u8>, u8),
     Send(usize),
     Recv(usize),
     Wait(Duration),
@@ -196,7 +218,7 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        10 => segment().prop_map(|(header, payload)| Act::Segment(header, payload)),
+        10 => (segment(), 0u8..4).prop_map(|((header, payload), ecn)| Act::Segment(header, payload, ecn)),
         4 => (1usize..5000).prop_map(Act::Send),
         3 => (1usize..5000).prop_map(Act::Recv),
         3 => (0u64..3000).prop_map(|ms| Act::Wait(ms.ms())),
@@ -215,13 +237,17 @@ proptest! {
     #[test]
     fn nothing_from_the_network_panics(
         state in 0..STATES.len(),
+        mode in 0u8..3,
         acts in prop::collection::vec(act(), 1..60),
     ) {
         let mut one = in_state(STATES[state]);
+        agree_on_ecn(&mut one, mode);
         for act in acts {
             let now = one.now;
             match act {
-                Act::Segment(header, payload) => one.c.handle_segment(now, &Segment::new(header, &payload)),
+                Act::Segment(header, payload, ecn) => {
+                    one.c.handle_segment(now, &Segment { ecn, ..Segment::new(header, &payload) });
+                }
                 Act::Send(len) => drop(one.c.send(now, &pattern(len, 0))),
                 Act::Recv(len) => drop(one.c.recv(now, &mut vec![0; len])),
                 Act::Wait(span) => one.now += span,

@@ -11,6 +11,7 @@ use smoltcp::wire as smol;
 
 use super::strategies;
 use crate::buf::frame::Checksum;
+use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::ip::{self, Protocol};
 use crate::wire::tcp::{Flags, Options, SackBlock, Timestamps, UserTimeout};
 use crate::wire::{arp, ethernet, ipv4, ipv6, tcp, udp};
@@ -273,7 +274,7 @@ proptest! {
             &ChecksumCapabilities::default(),
         );
         let (read, rest) = tcp::Header::parse(&bytes, src, dst, Checksum::Full).unwrap();
-        let known = Options { sack: Default::default(), user_timeout: None, ..header.options };
+        let known = Options { sack: Default::default(), user_timeout: None, acc_ecn: None, ..header.options };
         prop_assert_eq!(read.options, known);
         prop_assert_eq!((read.seq, read.ack, read.window), (header.seq, header.ack, header.window));
         prop_assert_eq!((read.flags, rest), (Flags::SYN | Flags::ACK, &payload[..]));
@@ -307,6 +308,9 @@ fn read_by_smoltcp(mut bytes: &[u8]) -> Options {
             smol::TcpOption::Unknown { kind: 28, data: &[high, low] } => {
                 options.user_timeout = Some(user_timeout(high, low));
             }
+            smol::TcpOption::Unknown { kind, data } if kind == 172 || kind == 174 => {
+                options.acc_ecn = Some(acc_ecn(kind, data));
+            }
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
@@ -334,6 +338,9 @@ fn read_by_pnet(packet: &pnet_tcp::TcpPacket<'_>) -> Options {
             (pnet_tcp::TcpOptionNumber(28), &[high, low]) => {
                 options.user_timeout = Some(user_timeout(high, low));
             }
+            (pnet_tcp::TcpOptionNumber(kind @ (172 | 174)), data) => {
+                options.acc_ecn = Some(acc_ecn(kind, data));
+            }
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
@@ -342,6 +349,19 @@ fn read_by_pnet(packet: &pnet_tcp::TcpPacket<'_>) -> Options {
 
 fn user_timeout(high: u8, low: u8) -> UserTimeout {
     UserTimeout { minutes: high >= 0x80, value: u16::from(high % 0x80) * 256 + u16::from(low) }
+}
+
+fn acc_ecn(kind: u8, data: &[u8]) -> AccEcn {
+    let field = |at: usize| {
+        data.get(3 * at..3 * at + 3)
+            .map_or(0, |field| u32::from(field[0]) << 16 | u32::from(field[1]) << 8 | u32::from(field[2]))
+    };
+    let (first, last) = (field(0), field(2));
+    if kind == 172 {
+        AccEcn::new(AccEcnOrder::Ect0First, data.len() / 3, first, field(1), last)
+    } else {
+        AccEcn::new(AccEcnOrder::Ect1First, data.len() / 3, last, field(1), first)
+    }
 }
 
 fn push(options: &mut Options, start: u32, end: u32) {

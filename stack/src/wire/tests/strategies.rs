@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::ethernet::{self, EtherType, MacAddr};
 use crate::wire::ip::Protocol;
 use crate::wire::seq::SeqNum;
@@ -116,15 +117,17 @@ pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
         any::<bool>(),
         option::of(timestamps),
         option::of(user_timeout),
+        option::of(acc_ecn()),
         vec(any::<(u32, u32)>(), 0..=4),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, user_timeout, blocks)| {
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, user_timeout, acc_ecn, blocks)| {
             let mut options = Options {
                 mss,
                 window_scale,
                 sack_permitted,
                 timestamps,
                 user_timeout,
+                acc_ecn,
                 sack: SackBlocks::EMPTY,
             };
             for (start, end) in blocks.into_iter().take(options.sack_capacity()) {
@@ -132,6 +135,16 @@ pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
             }
             options
         })
+}
+
+fn acc_ecn() -> impl Strategy<Value = AccEcn> {
+    (any::<bool>(), 0usize..=3, any::<[u32; 3]>()).prop_map(|(first, fields, [e0b, ceb, e1b])| {
+        let order = if first { AccEcnOrder::Ect0First } else { AccEcnOrder::Ect1First };
+        // What is not written is read as nothing.
+        let written = AccEcn::new(order, fields, e0b, ceb, e1b);
+        let [e0b, ceb, e1b] = [written.e0b(), written.ceb(), written.e1b()].map(Option::unwrap_or_default);
+        AccEcn::new(order, fields, e0b, ceb, e1b)
+    })
 }
 
 pub(super) fn tcp() -> impl Strategy<Value = tcp::Header> {

@@ -76,6 +76,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("TCPI_OPT_SACK", 2),
     ("TCPI_OPT_WSCALE", 4),
     ("TCPI_OPT_ECN", 8),
+    ("TCPI_OPT_ECN_SEEN", 16),
     ("TCP_INFINITE_SSTHRESH", 0x7fff_ffff),
 ];
 

@@ -14,7 +14,7 @@ mod probe_rtt;
 mod startup;
 
 use super::super::pacing::send_quantum;
-use super::{AckSample, Congestion, Loss, LossKind, LostSegment, Sent, Start, Timeout};
+use super::{AckSample, Congestion, EcnSignal, Loss, LossKind, LostSegment, Sent, Start, Timeout};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use loss::{Latest, Undo};
@@ -353,6 +353,16 @@ impl Congestion for Bbr {
             }
             LossKind::Ecn => self.handle_ecn(loss),
         }
+    }
+
+    fn on_ecn(&mut self, signal: &EcnSignal) -> bool {
+        // Note: the draft leaves ECN open. A mark that RFC 3168 wants answered counts like losses above the threshold in one
+        // round trip, and says nothing about losses.
+        if signal.first_in_window {
+            let &EcnSignal { now, flight, .. } = signal;
+            self.handle_ecn(&Loss { now, flight, kind: LossKind::Ecn });
+        }
+        false
     }
 
     fn on_recovery_exit(&mut self, _now: Instant, _flight: u64) {

@@ -1,0 +1,33 @@
+//! What can be known about a connection's ECN.
+
+use super::EcnMode;
+
+/// A connection's ECN, in the words of Linux's `tcp_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EcnInfo {
+    /// What both sides have agreed on.
+    pub mode: EcnMode,
+    /// New data is sent as ECT(0). False if something on the way changes the ECN field, or the handshake forbids it.
+    pub sends_ect: bool,
+    /// Data came whose ECN field was not empty (`TCPI_OPT_ECN_SEEN`).
+    pub seen: bool,
+    /// The peer's counters have come with the accurate option.
+    pub options_seen: bool,
+    /// Packets received with a mark; accurate ECN counts them.
+    pub received_ce: u32,
+    /// Bytes received under each mark; accurate ECN counts them.
+    pub received: EcnBytes,
+    /// Bytes that the peer has received under each mark, as far as it has said so with the accurate option.
+    pub delivered: EcnBytes,
+}
+
+/// Bytes under each mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct EcnBytes {
+    /// Congestion experienced.
+    pub ce: u64,
+    /// ECN-capable, code point 0.
+    pub ect0: u64,
+    /// ECN-capable, code point 1.
+    pub ect1: u64,
+}
