@@ -17,6 +17,8 @@ pub struct Config {
     pub max_routes: usize,
     /// Destinations whose path MTU is remembered.
     pub max_path_mtus: usize,
+    /// Servers whose Fast Open cookie is remembered; beyond it the one that was learned first is forgotten.
+    pub max_fast_open_servers: usize,
     /// Bytes of a datagram socket's receive queue.
     pub udp_receive_buffer: usize,
     /// Whether echo requests are answered.
@@ -34,6 +36,7 @@ impl Default for Config {
             max_time_wait: 1 << 16,
             max_routes: 4096,
             max_path_mtus: 4096,
+            max_fast_open_servers: 1024,
             udp_receive_buffer: 256 * 1024,
             answer_echo: true,
             max_decisions: 1 << 16,

@@ -1,5 +1,6 @@
 //! The stack: bytes and time go in; bytes, deadlines and events come out.
 
+mod fast_open;
 mod icmp;
 mod input;
 mod interfaces;
@@ -30,6 +31,7 @@ use crate::ip::reassembly::{Reassembly, ReassemblyLimits};
 use crate::ip::{pmtu, route};
 use crate::rng::{KeyedHash, Rng};
 use crate::socket::demux::Demux;
+use crate::socket::fast_open::{Cookies, ServerCache};
 use crate::socket::ready::ReadyQueues;
 use crate::socket::table::{IpOptions, Kind, SocketId, Sockets};
 use crate::socket::time_waits::TimeWaits;
@@ -70,6 +72,8 @@ pub struct Stack {
     raw_sockets: Vec<SocketId>,
     time_waits: TimeWaits,
     isn: IsnGenerator,
+    fast_open_cookies: Cookies,
+    fast_open_servers: ServerCache,
     timers: Timers,
     ready: ReadyQueues,
     parked: Parked,
@@ -82,6 +86,9 @@ pub struct Stack {
     /// The datagram socket whose datagram was lent for the last frame.
     lent: Option<SocketId>,
 }
+
+/// The random stream of Fast Open's key.
+const FAST_OPEN_STREAM: u64 = 1;
 
 impl Stack {
     /// A stack without interfaces but its own loopback.
@@ -103,6 +110,9 @@ impl Stack {
             raw_sockets: Vec::new(),
             time_waits: TimeWaits::new(config.max_time_wait, &hash),
             isn: IsnGenerator::new(&mut rng),
+            // A stream of its own: what is drawn here changes no other choice of a seed.
+            fast_open_cookies: Cookies::new(&mut Rng::new(config.seed, FAST_OPEN_STREAM)),
+            fast_open_servers: ServerCache::new(config.max_fast_open_servers, &hash),
             timers: Timers::default(),
             ready: ReadyQueues::default(),
             parked: Parked::default(),
@@ -134,6 +144,7 @@ impl Stack {
         stats.icmp_errors_v6 = *self.icmp_errors.stats_v6();
         stats.tcp.time_wait_overflows = self.time_waits.overflows();
         stats.decisions_refused = self.observer.refused();
+        stats.tcp.fast_open_cache_overflows = self.fast_open_servers.overflows();
         stats
     }
 

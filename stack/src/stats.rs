@@ -100,6 +100,21 @@ pub struct TcpStats {
     pub syncookies_recv: u64,
     /// ACKs to a listener whose cookie was wrong or too old.
     pub syncookies_failed: u64,
+    /// `TCPFastOpenActive`: connections of ours whose data in the SYN was acknowledged.
+    pub fast_open_active: u64,
+    /// `TCPFastOpenActiveFail`: those whose SYN with data or cookie was lost, or whose data was not acknowledged.
+    pub fast_open_active_fail: u64,
+    /// `TCPFastOpenPassive`: connections that began with their SYN.
+    pub fast_open_passive: u64,
+    /// `TCPFastOpenPassiveFail`: SYNs whose cookie was wrong.
+    pub fast_open_passive_fail: u64,
+    /// `TCPFastOpenListenOverflow`: SYNs with the Fast Open option while a listener had too many connections that were not
+    /// confirmed.
+    pub fast_open_listen_overflow: u64,
+    /// `TCPFastOpenCookieReqd`: SYNs that asked for a cookie and got one.
+    pub fast_open_cookie_reqd: u64,
+    /// Servers whose Fast Open cookie was forgotten for want of room.
+    pub fast_open_cache_overflows: u64,
 }
 
 impl TcpStats {
@@ -111,6 +126,10 @@ impl TcpStats {
         self.syncookies_sent += after.cookies_sent - before.cookies_sent;
         self.syncookies_recv += after.cookies_accepted - before.cookies_accepted;
         self.syncookies_failed += after.cookies_refused - before.cookies_refused;
+        self.fast_open_passive += after.fast_opens - before.fast_opens;
+        self.fast_open_passive_fail += after.fast_opens_refused - before.fast_opens_refused;
+        self.fast_open_listen_overflow += after.fast_open_overflows - before.fast_open_overflows;
+        self.fast_open_cookie_reqd += after.fast_open_requests - before.fast_open_requests;
     }
 
     /// Counts a segment that leaves.

@@ -46,6 +46,10 @@ pub const OVERTAKEN: &[&str] = &[
 /// What it says when the receiver reports that something came twice.
 pub const DSACK: &[&str] = &["D-SACK Sequence"];
 
+/// What it says of a SYN with data, or that asks for a cookie, and of its answer.
+pub const FAST_OPEN: &[&str] =
+    &["TCP SYN with TFO Cookie", "TCP SYN-ACK accepting TFO data", "TCP SYN-ACK ignoring TFO data"];
+
 /// What it says when a connection is reset.
 pub const RESET: &[&str] = &["Connection reset (RST)"];
 

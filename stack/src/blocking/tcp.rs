@@ -37,6 +37,19 @@ impl TcpListener {
         Ok(Self { inner: net::TcpListener::bind(net, address)? })
     }
 
+    /// As `bind`, with a backlog and settings of its own, which the accepted streams get.
+    ///
+    /// # Errors
+    /// As `bind`.
+    pub fn bind_with(
+        net: &Net,
+        address: SocketAddr,
+        backlog: usize,
+        change: impl FnOnce(&mut Settings),
+    ) -> io::Result<Self> {
+        Ok(Self { inner: net::TcpListener::bind_with(net, address, backlog, change)? })
+    }
+
     /// Where it listens.
     ///
     /// # Errors
@@ -87,6 +100,15 @@ impl TcpStream {
     /// As `connect`.
     pub fn connect_timeout(net: &Net, remote: SocketAddr, timeout: Duration) -> io::Result<Self> {
         block_on(Some(timeout), net::TcpStream::connect(net, remote)).map(Self::new)
+    }
+
+    /// Connects to `remote` and writes all of `data`, as much of it in the SYN as may be (TCP Fast Open, RFC 7413), see
+    /// [`net::TcpStream::connect_with_data`].
+    ///
+    /// # Errors
+    /// As `connect` and `write`.
+    pub fn connect_with_data(net: &Net, remote: SocketAddr, data: &[u8]) -> io::Result<Self> {
+        block_on(None, net::TcpStream::connect_with_data(net, remote, data)).map(Self::new)
     }
 
     /// Another handle of the same connection; timeouts are shared.

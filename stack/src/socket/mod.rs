@@ -2,6 +2,7 @@
 
 pub mod demux;
 pub mod endpoint;
+pub(crate) mod fast_open;
 pub mod ports;
 pub mod ready;
 pub mod table;

@@ -57,6 +57,7 @@ impl Stack {
             return Err(error.into());
         }
         match tcp.connection.state() {
+            State::SynSent | State::SynReceived if tcp.connection.readiness().writable => Ok(()),
             State::SynSent | State::SynReceived => Err(Error::WouldBlock),
             State::Closed if tcp.connection.info().counters.segs_in == 0 => Err(Error::NotConnected),
             _ => Ok(()),
@@ -73,6 +74,18 @@ impl Stack {
         remote: SocketAddr,
         local: Option<SocketAddr>,
         settings: Settings,
+    ) -> Result<SocketId, Error> {
+        self.connect_tcp(now, remote, local, settings, false)
+    }
+
+    /// As `tcp_connect`; `with_data` asks for Fast Open.
+    pub(super) fn connect_tcp(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        settings: Settings,
+        with_data: bool,
     ) -> Result<SocketId, Error> {
         let remote = Endpoint::from(remote);
         // RFC 9293 section 3.9.2.3 (MUST-46): nobody connects to many.
@@ -98,7 +111,10 @@ impl Stack {
         }
         let start = self.tcp_start(now, &tuple, path.mtu);
         let ports = Ports { local: tuple.local.port, remote: tuple.remote.port };
-        let connection = Connection::connect(now, ports, start, settings);
+        let connection = match self.begin_fast_open(now, &tuple, &settings, with_data) {
+            Some(client) => Connection::connect_fast_open(now, ports, start, settings, client),
+            None => Connection::connect(now, ports, start, settings),
+        };
         let tcp =
             TcpSocket { connection, tuple, path, ip: IpOptions::default(), orphan: false, listener: None };
         let id = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
@@ -369,10 +385,12 @@ impl Stack {
         let mut start = self.tcp_start(now, &tuple, path.mtu);
         start.iss = min_iss.map_or(start.iss, |min| start.iss.max(min));
         let full = self.sockets.len() >= self.config.max_sockets;
+        let takes_fast_open = self.listener_mut(id).is_ok_and(|entry| entry.listener.takes_fast_open());
+        let ticket = if takes_fast_open && !full { self.fast_open_ticket(&tuple, segment) } else { None };
         let Ok(entry) = self.listener_mut(id) else { return };
         let ip = entry.ip;
         let before = *entry.listener.stats();
-        let verdict = entry.listener.handle_segment(now, tuple, start, segment);
+        let verdict = entry.listener.handle_with_ticket(now, tuple, start, ticket, segment);
         let after = *entry.listener.stats();
         self.stats.tcp.count_listener(&before, &after);
         match verdict {
@@ -441,7 +459,7 @@ impl Stack {
         if tcp.connection.is_observed() {
             self.observer.collect(now, id, tcp);
         }
-        let (mut changed, mut over) = (false, false);
+        let (mut changed, mut over, mut fast_open) = (false, false, None);
         while let Some(event) = tcp.connection.poll_event() {
             changed = true;
             match event {
@@ -452,14 +470,18 @@ impl Stack {
                     over = true;
                 }
                 crate::tcp::Event::Closed(_) => over = true,
+                crate::tcp::Event::FastOpenDone => fast_open = Some(false),
+                crate::tcp::Event::FastOpenReset => fast_open = Some(true),
                 _ => {}
             }
         }
         if over {
             self.tcp_demux.disconnect(&tcp.tuple, id);
         }
+        let learned = if changed { tcp.connection.take_fast_open_report() } else { None };
+        let tuple = tcp.tuple;
         if tcp.orphan && tcp.connection.is_finished() {
-            let tuple = tcp.tuple;
+            self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
             self.tcp_demux.disconnect(&tuple, id);
             self.remove_socket(id);
             return;
@@ -470,6 +492,7 @@ impl Stack {
         if tell {
             self.announce(id);
         }
+        self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
     }
 
     /// After anything happened to a listener: its SYN-ACKs leave for the queue of replies.
@@ -527,7 +550,7 @@ impl Stack {
         }
     }
 
-    fn listener_mut(&mut self, id: SocketId) -> Result<&mut ListenerSocket, Error> {
+    pub(super) fn listener_mut(&mut self, id: SocketId) -> Result<&mut ListenerSocket, Error> {
         match self.sockets.get_mut(id).map(|s| &mut s.kind) {
             Some(Kind::Listener(listener)) => Ok(listener),
             _ => Err(Error::NoSuchSocket),

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::event::{Event, Events};
+use super::fast_open::FastOpenReport;
 use super::info::Counters;
 use super::journal::Journal;
 use super::options::Settings;
@@ -45,6 +46,10 @@ pub(crate) struct Common {
     pub(crate) cork_due: bool,
     /// What both sides' user timeout options led to.
     agreed_user_timeout: Option<Duration>,
+    /// What a client has learned about Fast Open, until somebody takes it.
+    pub(crate) fast_open: Option<Box<FastOpenReport>>,
+    /// Data in a SYN was acknowledged, the peer's or ours (RFC 7413).
+    pub(crate) syn_data: bool,
     /// The application has let go.
     pub(crate) orphaned: bool,
     /// The application has written its last byte.
@@ -85,6 +90,8 @@ impl Common {
             more: false,
             cork_due: false,
             agreed_user_timeout: None,
+            fast_open: None,
+            syn_data: false,
             orphaned: false,
             write_shut: false,
             read_shut: false,

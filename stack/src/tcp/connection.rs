@@ -80,6 +80,7 @@ impl Connection {
         match &self.block {
             Block::Opening(opening) if opening.peer.is_some() => State::SynReceived,
             Block::Opening(_) => State::SynSent,
+            Block::Open(open) if open.is_unconfirmed() => State::SynReceived,
             Block::Open(open) => open.state.state(),
             Block::TimeWait(_) => State::TimeWait,
             Block::Closed => State::Closed,
@@ -99,6 +100,7 @@ impl Connection {
             unread: common.rx.len() as u64,
             unsent: common.tx.len() as u64,
             user_timeout: common.user_timeout(),
+            syn_data: common.syn_data,
             counters: common.counters,
             ..TcpInfo::default()
         };
@@ -128,7 +130,7 @@ impl Connection {
     /// What can be done without waiting.
     pub fn readiness(&self) -> Readiness {
         let common = &self.common;
-        let opening = matches!(self.block, Block::Opening(_));
+        let opening = matches!(&self.block, Block::Opening(opening) if !opening.is_deferred());
         let over = matches!(self.block, Block::TimeWait(_) | Block::Closed);
         let write_closed = common.write_shut || over;
         let read_closed = common.end_of_stream || common.read_shut || over;
@@ -263,6 +265,9 @@ impl Connection {
         common.arm_user_timeout(now);
         common.more = false;
         common.dirty = true;
+        if let Block::Opening(opening) = &mut self.block {
+            opening.handle_written();
+        }
         Ok(taken)
     }
 
@@ -324,9 +329,11 @@ impl Connection {
             Block::TimeWait(_) | Block::Closed if self.common.write_shut => Ok(()),
             Block::TimeWait(_) | Block::Closed => Err(Error::NotConnected),
             _ if self.common.write_shut => Ok(()),
-            Block::Opening(_) => {
+            Block::Opening(opening) => {
                 // RFC 9293 section 3.10.4: queued until the connection is established.
                 self.common.write_shut = true;
+                self.common.dirty = true;
+                opening.handle_written();
                 Ok(())
             }
             Block::Open(open) => {
@@ -449,6 +456,11 @@ impl Connection {
     /// The connection is over; what was received can still be read.
     pub(crate) fn finish(&mut self, error: Option<Error>) {
         let common = &mut self.common;
+        match &self.block {
+            Block::Opening(opening) => common.fast_open = opening.report_failure(),
+            Block::Open(open) if open.unconfirmed.is_some() => common.events.push(Event::FastOpenDone),
+            _ => {}
+        }
         common.timers.stop_all();
         common.tx.clear();
         common.tx.shrink();

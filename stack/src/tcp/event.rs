@@ -17,6 +17,10 @@ pub enum Event {
     WriteClosed,
     /// Enters TIME-WAIT: [`Connection::take_time_wait`](super::Connection::take_time_wait) has a value.
     TimeWait,
+    /// The handshake of a connection that began with Fast Open is complete.
+    FastOpenDone,
+    /// The peer has reset a connection that began with Fast Open before its handshake was complete.
+    FastOpenReset,
     /// The connection is over: `None` if both sides ended it in order.
     Closed(Option<Error>),
 }
@@ -39,21 +43,23 @@ pub struct Readiness {
 /// Events that nobody has taken yet: each kind at most once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Events {
-    bits: u8,
+    bits: u16,
     error: Option<Error>,
 }
 
 /// The order in which they are told.
-const ORDER: [Event; 6] = [
+const ORDER: [Event; 8] = [
     Event::Connected,
     Event::Readable,
     Event::Writable,
     Event::ReadClosed,
     Event::WriteClosed,
     Event::TimeWait,
+    Event::FastOpenDone,
+    Event::FastOpenReset,
 ];
 
-const CLOSED: u8 = 1 << ORDER.len();
+const CLOSED: u16 = 1 << ORDER.len();
 
 impl Events {
     pub(crate) fn push(&mut self, event: Event) {

@@ -4,6 +4,7 @@ use super::common::Common;
 use super::congestion::{self, Loss, LossKind};
 use super::connection::Start;
 use super::ecn::{Agreed, Ecn, EcnPolicy, syn_flags};
+use super::fast_open::Attempt;
 use super::options::Settings;
 use super::pacing::Pacer;
 use super::receiver::Receiver;
@@ -228,6 +229,7 @@ pub(crate) struct Opening {
     /// When the first SYN left; a sample of the round-trip time unless it was repeated.
     pub(crate) sent_at: Instant,
     pub(crate) retries: u8,
+    pub(crate) fast_open: Option<Attempt>,
 }
 
 impl Opening {
@@ -242,6 +244,7 @@ impl Opening {
             sent: false,
             sent_at: now,
             retries: 0,
+            fast_open: None,
         }
     }
 
@@ -359,6 +362,7 @@ pub(crate) fn establish(
         // RFC 5482 section 3.1: once more after the SYN, for a peer that keeps no state before.
         advertise: offer.user_timeout,
         persist_backoff: 0,
+        unconfirmed: None,
         next_challenge: now,
     };
     open.set_pacing_rate(paced);

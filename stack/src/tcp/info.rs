@@ -66,6 +66,8 @@ pub struct TcpInfo {
     pub rcv_wnd: u64,
     /// Bytes received and not yet read.
     pub unread: u64,
+    /// Data in a SYN was acknowledged, the peer's or ours (Fast Open, RFC 7413; `TCPI_OPT_SYN_DATA`).
+    pub syn_data: bool,
     /// Pacing rate in bytes per second; `None` if not paced.
     pub pacing_rate: Option<u64>,
     /// Last measured rate of delivery in bytes per second that the application did not limit.

@@ -68,10 +68,9 @@ impl Connection {
     /// RFC 9293 section 3.10.7.3.
     fn handle_in_syn_sent(&mut self, now: Instant, segment: &Segment<'_>) {
         let Block::Opening(opening) = &mut self.block else { return };
-        let header = &segment.header;
         let acked = segment.has(Flags::ACK);
         // First: the ACK must be for our SYN.
-        if acked && (header.ack != opening.start.iss + 1 || !opening.sent) {
+        if acked && (opening.acknowledged(segment).is_none() || !opening.sent) {
             self.common.parting = reset_for(segment);
             return;
         }
@@ -129,7 +128,7 @@ impl Connection {
         if !segment.has(Flags::ACK) {
             return;
         }
-        if header.ack != opening.start.iss + 1 {
+        if opening.acknowledged(segment).is_none() {
             self.common.parting = reset_for(segment);
             return;
         }
@@ -139,9 +138,18 @@ impl Connection {
     /// The handshake is complete; the rest of the segment follows.
     fn complete(&mut self, now: Instant, peer: &Peer, segment: &Segment<'_>) {
         let Block::Opening(opening) = &self.block else { return };
-        let Opening { start, offer, sent_at, retries, .. } = **opening;
+        let Opening { mut start, offer, sent_at, retries, .. } = **opening;
+        let acked = opening.acknowledged(segment).unwrap_or(0);
+        self.common.fast_open = opening.report(&segment.header, acked);
         let course = Course { sample: (retries == 0).then(|| now - sent_at), repeated: retries > 0 };
         let common = &mut self.common;
+        if acked > 0 {
+            // RFC 7413 section 4.2.2: data of the SYN is acknowledged, so that it begins that much later.
+            start.iss += acked;
+            common.tx.consume(acked as usize);
+            common.counters.bytes_acked += u64::from(acked);
+            common.syn_data = true;
+        }
         let mut open = establish(now, &start, &offer, peer, course, common);
         common.handle_established(now);
         common.soft_error = None;
@@ -177,6 +185,10 @@ impl Connection {
 
     /// A segment in a synchronised state.
     pub(crate) fn handle_in_open(&mut self, now: Instant, segment: &Segment<'_>) {
+        let Block::Open(open) = &self.block else { return };
+        if open.unconfirmed.is_some() && !self.check_unconfirmed(now, segment) {
+            return;
+        }
         let Block::Open(open) = &mut self.block else { return };
         let common = &mut self.common;
         common.dirty = true;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::connection::{Connection, Start};
 use super::ecn::{Again, Agreed};
+use super::fast_open::{FastOpenQueue, Shown, Ticket, Unconfirmed};
 use super::handshake::{Course, Offer, Peer, syn_ack_header};
 use super::options::{Settings, SynCookiePolicy};
 use super::rtt::{INITIAL_RTO, MAX_RTO};
@@ -13,7 +14,7 @@ use super::syncookie::{SynCookies, mark_timestamp, read_timestamp};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
-use crate::wire::tcp::{Flags, Header, Options};
+use crate::wire::tcp::{FastOpenCookie, Flags, Header, Options};
 
 /// A listening port.
 ///
@@ -37,6 +38,8 @@ pub struct Listener<K, H> {
     cookies: SynCookies,
     /// Cookies count until then: none was sent for long.
     cookies_until: Instant,
+    /// Connections that began with their SYN.
+    fast_opens: FastOpenQueue<K>,
     stats: ListenerStats,
 }
 
@@ -51,6 +54,8 @@ struct HalfOpen {
     deadline: Instant,
     retries: u8,
     due: Option<Reason>,
+    /// The Fast Open cookie that goes with the SYN-ACK.
+    cookie: Option<FastOpenCookie>,
 }
 
 /// What a segment for a listening port leads to.
@@ -61,9 +66,17 @@ pub enum Verdict {
     Done,
     /// Answer with this RST.
     Reset(Outgoing),
-    /// A handshake is complete. The connection has already taken the segment's data; the caller registers it and
+    /// A handshake is complete, or a Fast Open cookie stands for its end. The connection has already taken the segment's data; the caller registers it and
     /// hands its handle to [`Listener::push_accepted`].
     Established(Box<Connection>),
+}
+
+/// What a SYN with the Fast Open option leads to.
+enum Admission {
+    /// The usual handshake; the cookie goes with the SYN-ACK.
+    Handshake(Option<FastOpenCookie>),
+    /// A connection at once; a newer cookie goes with the SYN-ACK.
+    Open(Option<FastOpenCookie>),
 }
 
 /// A SYN-ACK to be sent.
@@ -98,6 +111,14 @@ pub struct ListenerStats {
     pub established: u64,
     /// Completed handshakes that had to wait because the accept queue was full.
     pub accept_overflows: u64,
+    /// SYNs that asked for a Fast Open cookie, and got one.
+    pub fast_open_requests: u64,
+    /// Connections that began with their SYN.
+    pub fast_opens: u64,
+    /// SYNs whose Fast Open cookie was wrong.
+    pub fast_opens_refused: u64,
+    /// SYNs with the Fast Open option for which too many connections were not yet confirmed.
+    pub fast_open_overflows: u64,
 }
 
 /// SYN-ACKs with a cookie that may wait to be sent.
@@ -120,6 +141,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             stateless: VecDeque::new(),
             cookies: SynCookies::new(rng),
             cookies_until: Instant::ZERO,
+            fast_opens: FastOpenQueue::new(),
             stats: ListenerStats::default(),
         }
     }
@@ -159,9 +181,31 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         !self.due.is_empty() || !self.stateless.is_empty()
     }
 
+    /// Whether SYNs with the Fast Open option are to come with a [`Ticket`].
+    pub fn takes_fast_open(&self) -> bool {
+        self.settings.fast_open_queue > 0
+    }
+
+    /// Connections that began with their SYN and are not yet confirmed.
+    pub fn fast_opens(&self) -> usize {
+        self.fast_opens.len()
+    }
+
     /// A segment from `peer` for the port, for which there is no connection.
     /// `start` is what a connection from there would begin with.
     pub fn handle_segment(&mut self, now: Instant, peer: K, start: Start, segment: &Segment<'_>) -> Verdict {
+        self.handle_with_ticket(now, peer, start, None, segment)
+    }
+
+    /// As `handle_segment`; `ticket` is what the Fast Open option of a SYN is worth (RFC 7413).
+    pub fn handle_with_ticket(
+        &mut self,
+        now: Instant,
+        peer: K,
+        start: Start,
+        ticket: Option<Ticket>,
+        segment: &Segment<'_>,
+    ) -> Verdict {
         if self.half_open.contains_key(&peer) {
             return self.handle_half_open(now, peer, segment);
         }
@@ -175,9 +219,14 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         }
         // Third: SYN. A SYN with FIN is nobody's honest beginning.
         if segment.has(Flags::SYN) && !segment.has(Flags::FIN) {
-            self.handle_syn(now, peer, start, segment);
+            return self.handle_syn(now, peer, start, ticket, segment);
         }
         Verdict::Done
+    }
+
+    /// A connection that began with its SYN is confirmed, or over; `reset` by the peer.
+    pub fn handle_fast_open_end(&mut self, now: Instant, peer: &K, reset: bool) {
+        self.fast_opens.remove(now, peer, reset);
     }
 
     /// Time has come to `poll_timeout`.
@@ -228,18 +277,26 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             let Some(entry) = self.half_open.get_mut(&peer) else { continue };
             let Some(reason) = entry.due.take() else { continue };
             let ecn = entry.peer.ecn.take_syn_ack(reason, entry.retries);
-            let header = syn_ack_header(now, entry.ports, &entry.start, &entry.offer, &entry.peer, ecn);
+            let mut header = syn_ack_header(now, entry.ports, &entry.start, &entry.offer, &entry.peer, ecn);
+            header.options.set_fast_open(entry.cookie);
             let why = Why::new(reason).with("retries", u64::from(entry.retries));
             return Some(SynAck { peer, segment: Outgoing::bare(header, why) });
         }
         self.stateless.pop_front()
     }
 
-    fn handle_syn(&mut self, now: Instant, peer: K, start: Start, segment: &Segment<'_>) {
+    fn handle_syn(
+        &mut self,
+        now: Instant,
+        peer: K,
+        start: Start,
+        ticket: Option<Ticket>,
+        segment: &Segment<'_>,
+    ) -> Verdict {
         self.stats.syns += 1;
         if self.accept_queue.len() >= self.backlog {
             self.stats.syns_dropped += 1;
-            return;
+            return Verdict::Done;
         }
         let ports = Ports::of_received(&segment.header);
         let offer = Offer::new(&self.settings, start.max_segment);
@@ -247,14 +304,15 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         match self.settings.syn_cookies {
             SynCookiePolicy::Off if full => {
                 self.stats.syns_dropped += 1;
-                return;
+                return Verdict::Done;
             }
-            SynCookiePolicy::WhenFull if full => {
-                return self.answer_with_cookie(now, peer, &start, &offer, segment);
+            SynCookiePolicy::Off | SynCookiePolicy::WhenFull if !full => {}
+            SynCookiePolicy::Off | SynCookiePolicy::WhenFull | SynCookiePolicy::Always => {
+                self.answer_with_cookie(now, peer, &start, &offer, segment);
+                return Verdict::Done;
             }
-            SynCookiePolicy::Always => return self.answer_with_cookie(now, peer, &start, &offer, segment),
-            SynCookiePolicy::Off | SynCookiePolicy::WhenFull => {}
         }
+        let admission = ticket.map_or(Admission::Handshake(None), |ticket| self.admit(now, ticket));
         let entry = HalfOpen {
             ports,
             start,
@@ -264,10 +322,56 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             deadline: now + INITIAL_RTO,
             retries: 0,
             due: None,
+            cookie: None,
+        };
+        let cookie = match admission {
+            Admission::Open(cookie) => return self.open_fast(now, peer, entry, cookie, segment),
+            Admission::Handshake(cookie) => cookie,
         };
         self.deadlines.insert((entry.deadline, peer));
-        self.half_open.insert(peer, entry);
+        self.half_open.insert(peer, HalfOpen { cookie, ..entry });
         self.ask(peer, Reason::SynAck);
+        Verdict::Done
+    }
+
+    /// What a SYN with the Fast Open option leads to (RFC 7413 section 4.2.2).
+    fn admit(&mut self, now: Instant, ticket: Ticket) -> Admission {
+        // RFC 7413 section 5.1: beyond the limit, the usual handshake.
+        if !self.fast_opens.has_room(now, self.settings.fast_open_queue) {
+            self.stats.fast_open_overflows += 1;
+            return Admission::Handshake(None);
+        }
+        match ticket.shown {
+            Shown::Nothing => {
+                self.stats.fast_open_requests += 1;
+                Admission::Handshake(Some(ticket.ours))
+            }
+            Shown::Wrong => {
+                self.stats.fast_opens_refused += 1;
+                Admission::Handshake(Some(ticket.ours))
+            }
+            Shown::Current => Admission::Open(None),
+            Shown::Old => Admission::Open(Some(ticket.ours)),
+        }
+    }
+
+    /// The connection begins with its SYN, and with the data of it.
+    fn open_fast(
+        &mut self,
+        now: Instant,
+        key: K,
+        entry: HalfOpen,
+        cookie: Option<FastOpenCookie>,
+        segment: &Segment<'_>,
+    ) -> Verdict {
+        self.stats.fast_opens += 1;
+        self.stats.established += 1;
+        self.fast_opens.push(key);
+        let HalfOpen { ports, start, offer, peer, .. } = entry;
+        let due = Some(Reason::SynAck);
+        let half = Unconfirmed { start, offer, peer, cookie, due, sent_at: now, retries: 0 };
+        let settings = self.settings.clone();
+        Verdict::Established(Box::new(Connection::fast_opened(now, ports, settings, half, segment)))
     }
 
     /// SYN-RECEIVED of a passive open: RFC 9293 section 3.10.7.4.
@@ -403,6 +507,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             deadline: now,
             retries: 0,
             due: None,
+            cookie: None,
         };
         self.stats.cookies_accepted += 1;
         self.establish(now, &entry, Course { sample: None, repeated: false }, segment)

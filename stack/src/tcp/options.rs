@@ -51,6 +51,12 @@ pub struct Settings {
     pub retries: u8,
     /// When a listener answers SYNs with cookies instead of remembering them (RFC 4987 section 3.6).
     pub syn_cookies: SynCookiePolicy,
+    /// How many connections of a listener may begin with a SYN that brings a Fast Open cookie, and wait for their ACK
+    /// (`TCP_FASTOPEN`, RFC 7413). 0: Fast Open is off.
+    pub fast_open_queue: usize,
+    /// If the peer's Fast Open cookie is known, `connect` is done at once and the SYN leaves with the first bytes that are
+    /// written; otherwise it asks for a cookie (`TCP_FASTOPEN_CONNECT`, RFC 7413).
+    pub fast_open_connect: bool,
     /// How long a closed socket waits in FIN-WAIT-2 for the peer's FIN.
     pub fin_wait_2_timeout: Duration,
     /// How long TIME-WAIT lasts: 2 MSL.
@@ -84,6 +90,8 @@ impl Default for Settings {
             syn_ack_retries: 5,
             retries: 15,
             syn_cookies: SynCookiePolicy::default(),
+            fast_open_queue: 0,
+            fast_open_connect: false,
             fin_wait_2_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(60),
             observe: false,

@@ -32,7 +32,10 @@ impl Connection {
                     (opening.sent, opening.sent_at) = (true, now);
                 }
                 common.timers.set_if_unset(Timer::Rto, now + opening.rtt.rto());
-                Outgoing::bare(opening.header(now, common.ports, reason), opening.why(reason))
+                let header = opening.header(now, common.ports, reason);
+                let mut syn = Outgoing::bare(header, opening.why(reason));
+                opening.add_fast_open(&mut syn, common);
+                syn
             }),
             Block::Open(open) => {
                 let found = Output { open, common, now, limits }.next();
@@ -104,6 +107,11 @@ enum Load {
 impl Output<'_> {
     /// In this order: what was lost, what is new, a probe, a bare ACK. All that is sent carries the ACK that is owed.
     fn next(&mut self) -> Option<Outgoing> {
+        if self.open.unconfirmed.is_some() {
+            // RFC 7413 section 4.2.2: what answers the data of a SYN need not wait for the ACK.
+            let syn_ack = self.open.syn_ack(self.now, self.common);
+            return if syn_ack.is_some() { syn_ack } else { self.new_data() };
+        }
         if self.open.ecn.as_ref().is_some_and(|ecn| ecn.wants_pure_ack())
             && let found @ Some(_) = self.bare_ack()
         {

@@ -194,6 +194,13 @@ impl Receiver {
         units
     }
 
+    /// The window field of a SYN-ACK, which is never scaled (RFC 7323 section 2.2).
+    pub(crate) fn offer_unscaled(&mut self, rx: &Ring) -> u16 {
+        let units = u16::try_from(rx.free()).unwrap_or(u16::MAX);
+        self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + u32::from(units));
+        u16::try_from(self.window()).unwrap_or(u16::MAX)
+    }
+
     /// What could be offered: the free part of the buffer, as far as the window field reaches.
     fn room(&self, rx: &Ring) -> usize {
         rx.free().min(usize::from(u16::MAX) << self.wscale)

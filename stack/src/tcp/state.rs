@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::congestion::Controller;
 use super::ecn::Ecn;
+use super::fast_open::Unconfirmed;
 use super::handshake::{Clock, Opening, Terms};
 use super::pacing::Pacer;
 use super::receiver::Receiver;
@@ -95,6 +96,8 @@ pub(crate) struct Open {
     /// The user timeout option of the next segment.
     pub(crate) advertise: Option<UserTimeout>,
     pub(crate) persist_backoff: u32,
+    /// Fast Open began the connection, and the peer has not acknowledged our SYN.
+    pub(crate) unconfirmed: Option<Box<Unconfirmed>>,
     /// Challenge ACKs are spaced (RFC 5961 section 7): when the next may leave.
     pub(crate) next_challenge: Instant,
 }

@@ -50,6 +50,9 @@ impl Connection {
                     return self.give_up();
                 }
                 opening.retries += 1;
+                if let Some(attempt) = &mut opening.fast_open {
+                    attempt.handle_timeout();
+                }
                 opening.rtt.handle_timeout();
                 let (retries, rto) = (opening.retries.into(), opening.rtt.rto());
                 self.common.tell(now, || Decision::RtoFired { in_flight: 0, retries, rto });
@@ -61,6 +64,7 @@ impl Connection {
                 self.common.timers.set(Timer::Rto, now + opening.rtt.rto());
                 self.common.dirty = true;
             }
+            Block::Open(open) if open.unconfirmed.is_some() => self.handle_unconfirmed_timeout(now),
             Block::Open(open) => {
                 if open.sender.flight() == 0 || open.sender.probing {
                     return;
@@ -114,7 +118,7 @@ impl Connection {
     /// RFC 8985 section 7.3: the probe timer.
     fn handle_probe(&mut self, now: Instant) {
         let Block::Open(open) = &mut self.block else { return };
-        if open.sender.flight() == 0 || open.sender.probing {
+        if open.sender.flight() == 0 || open.sender.probing || open.unconfirmed.is_some() {
             return;
         }
         match open.recovery.handle_probe_timeout(now, open.sender.snd_una) {

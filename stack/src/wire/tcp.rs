@@ -218,6 +218,8 @@ pub struct Options {
     pub user_timeout: Option<UserTimeout>,
     /// Accurate ECN.
     pub acc_ecn: Option<AccEcn>,
+    /// Fast Open: an empty cookie asks for one; only on SYNs.
+    pub fast_open: Option<FastOpenCookie>,
     /// SACK blocks, as they stand on the wire: not yet checked against any window.
     pub sack: SackBlocks,
 }
@@ -241,6 +243,11 @@ impl Options {
     }
 
     fn len_without_sack(&self) -> usize {
+        self.len_of_others() + self.fast_open_that_fits().map_or(0, |cookie| cookie.padded_len())
+    }
+
+    /// All but SACK blocks and Fast Open.
+    fn len_of_others(&self) -> usize {
         let mss = if self.mss.is_some() { 4 } else { 0 };
         let window_scale = if self.window_scale.is_some() { 4 } else { 0 };
         // SACK permitted takes the place of the two NOPs before the timestamps.
@@ -252,6 +259,20 @@ impl Options {
         let user_timeout = if self.user_timeout.is_some() { 4 } else { 0 };
         let acc_ecn = self.acc_ecn.as_ref().map_or(0, AccEcn::padded_len);
         mss + window_scale + rest + user_timeout + acc_ecn
+    }
+
+    /// Sets or removes the Fast Open option, in whose favour another may be left out.
+    pub(crate) fn set_fast_open(&mut self, cookie: Option<FastOpenCookie>) {
+        self.fast_open = cookie;
+        if cookie.is_some() && self.fast_open_that_fits().is_none() {
+            // RFC 9768 section 3.2.3: that option gives way to others.
+            self.acc_ecn = None;
+        }
+    }
+
+    /// The Fast Open option, unless it is too long beside the others.
+    fn fast_open_that_fits(&self) -> Option<FastOpenCookie> {
+        self.fast_open.filter(|cookie| self.len_of_others() + cookie.padded_len() <= MAX_OPTIONS_LEN)
     }
 
     fn sack_that_fits(&self) -> &[SackBlock] {
@@ -313,6 +334,7 @@ impl Options {
             }
             (kind::ACC_ECN_0, body) => self.acc_ecn = Some(AccEcn::read(AccEcnOrder::Ect0First, body)),
             (kind::ACC_ECN_1, body) => self.acc_ecn = Some(AccEcn::read(AccEcnOrder::Ect1First, body)),
+            (kind::FAST_OPEN, cookie) => self.fast_open = FastOpenCookie::new(cookie),
             _ => {}
         }
     }
@@ -361,6 +383,12 @@ impl Options {
             put(acc_ecn.body());
             put(&[kind::NOP; 3][..acc_ecn.padded_len() - len]);
         }
+        if let Some(cookie) = self.fast_open_that_fits() {
+            let bytes = cookie.as_bytes();
+            put(&[kind::FAST_OPEN, 2 + bytes.len() as u8]);
+            put(bytes);
+            put(&[kind::NOP; 2][..cookie.padded_len() - 2 - bytes.len()]);
+        }
         let blocks = self.sack_that_fits();
         if !blocks.is_empty() {
             put(&[kind::NOP, kind::NOP, kind::SACK, 2 + 8 * blocks.len() as u8]);
@@ -372,6 +400,10 @@ impl Options {
     }
 }
 
+mod fast_open;
+
+pub use fast_open::FastOpenCookie;
+
 mod kind {
     pub(super) const NOP: u8 = 1;
     pub(super) const MSS: u8 = 2;
@@ -382,6 +414,7 @@ mod kind {
     pub(super) const USER_TIMEOUT: u8 = 28;
     pub(super) const ACC_ECN_0: u8 = 172;
     pub(super) const ACC_ECN_1: u8 = 174;
+    pub(super) const FAST_OPEN: u8 = 34;
 }
 
 /// The timestamps option (RFC 7323 section 3).

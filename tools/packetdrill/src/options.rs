@@ -32,6 +32,7 @@ const OPTIONS: &[(i32, i32, &str)] = &[
     (libc::IPPROTO_TCP, libc::TCP_CONGESTION, "TCP_CONGESTION"),
     (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT"),
     (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, "TCP_FASTOPEN"),
+    (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, "TCP_FASTOPEN_CONNECT"),
     (libc::IPPROTO_IP, libc::IP_TTL, "IP_TTL"),
     (libc::IPPROTO_IP, libc::IP_TOS, "IP_TOS"),
     (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, "IP_MTU_DISCOVER"),

@@ -109,11 +109,14 @@ impl Process {
         to: Option<SocketAddr>,
         sent: &mut usize,
     ) -> Result<usize, Stop> {
-        if flags & (libc::MSG_OOB | libc::MSG_FASTOPEN) != 0 {
+        if flags & libc::MSG_OOB != 0 {
             return Err(libc::EOPNOTSUPP.into());
         }
         let (fd, host) = self.parts(number)?;
         let may_wait = !fd.nonblocking && flags & libc::MSG_DONTWAIT == 0;
+        if flags & libc::MSG_FASTOPEN != 0 {
+            return send_fast_open(fd, host, bytes, to, sent);
+        }
         let more = flags & libc::MSG_MORE != 0;
         loop {
             match fd.send(&mut host.stack, host.now, &bytes[*sent..], to, more) {
@@ -325,6 +328,24 @@ impl Process {
 /// The number of an error's name.
 pub(crate) fn fails(name: Errno) -> Stop {
     Stop::Fails(errno(name).and_then(|number| i32::try_from(number).ok()).unwrap_or(libc::EINVAL))
+}
+
+/// `MSG_FASTOPEN`: connects with the first bytes.
+fn send_fast_open(
+    fd: &mut Fd,
+    host: &mut Host,
+    bytes: &[u8],
+    to: Option<SocketAddr>,
+    sent: &mut usize,
+) -> Result<usize, Stop> {
+    let to = to.ok_or(libc::EDESTADDRREQ)?;
+    if fd.id.is_none() {
+        *sent = fd.connect_with_data(&mut host.stack, host.now, to, bytes).map_err(fails)?;
+    }
+    if !fd.nonblocking {
+        fd.connect(&mut host.stack, host.now, to, true).map_err(|errno| waits_or_fails(errno, true))?;
+    }
+    Ok(*sent)
 }
 
 /// What would block waits where it may.

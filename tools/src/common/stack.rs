@@ -32,7 +32,13 @@ pub(crate) struct StackArgs {
     pub(crate) impairment: ImpairmentArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+    /// TCP Fast Open: take data in SYNs from clients with a cookie, and ask servers for theirs
+    #[arg(long, help_heading = "TCP")]
+    pub(crate) fast_open: bool,
 }
+
+/// Connections of one listener that Fast Open has begun and that are not confirmed.
+const FAST_OPEN_QUEUE: usize = 64;
 
 /// How the run is written down and repeated.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -126,6 +132,10 @@ impl Plan {
         let events_args = self.events.clone();
         let mut stack = Config::seeded(self.seed);
         stack.tcp.observe = events_args.is_wanted();
+        if self.args.fast_open {
+            stack.tcp.fast_open_queue = FAST_OPEN_QUEUE;
+            stack.tcp.fast_open_connect = true;
+        }
         let (net, events) = (Net::new(Stack::new(stack)), events_args.log()?);
         let refused =
             |error: &dyn std::fmt::Display| Failure::Usage(format!("the stack refuses {name}: {error}"));

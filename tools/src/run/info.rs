@@ -31,6 +31,12 @@ pub(super) fn counted(stats: &Stats, name: &str) -> Option<Value> {
         "tcp_syncookies_sent" => tcp.syncookies_sent,
         "tcp_syncookies_recv" => tcp.syncookies_recv,
         "tcp_syncookies_failed" => tcp.syncookies_failed,
+        "fast_open_active" => tcp.fast_open_active,
+        "fast_open_active_fail" => tcp.fast_open_active_fail,
+        "fast_open_passive" => tcp.fast_open_passive,
+        "fast_open_passive_fail" => tcp.fast_open_passive_fail,
+        "fast_open_listen_overflow" => tcp.fast_open_listen_overflow,
+        "fast_open_cookie_reqd" => tcp.fast_open_cookie_reqd,
         "udp_in_datagrams" => udp.in_datagrams,
         "udp_no_ports" => udp.no_ports,
         "udp_in_errors" => udp.in_errors,
@@ -68,7 +74,8 @@ fn linux(info: &TcpInfo, name: &str) -> Option<u64> {
             let bit = |on: bool, bit: u64| if on { bit } else { 0 };
             let scaled = info.snd_wscale != 0 || info.rcv_wscale != 0;
             let ecn = bit(info.ecn.mode != EcnMode::Off, 8) | bit(info.ecn.seen, 16);
-            bit(info.timestamps, 1) | bit(info.sack, 2) | bit(scaled, 4) | ecn
+            let syn_data = bit(info.syn_data, 32);
+            bit(info.timestamps, 1) | bit(info.sack, 2) | bit(scaled, 4) | ecn | syn_data
         }
         "snd_wscale" => u64::from(info.snd_wscale),
         "rcv_wscale" => u64::from(info.rcv_wscale),

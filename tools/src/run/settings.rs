@@ -34,6 +34,8 @@ pub struct Settings {
     /// What stands for 0 in the sequence numbers of the other side.
     pub(super) remote_isn: u32,
     pub(super) tcp: tcp::Settings,
+    /// The key of Fast Open cookies, instead of the seed's.
+    pub(super) fast_open_key: Option<[u8; 16]>,
     /// What `SO_KEEPALIVE` starts with.
     pub(super) keepalive: tcp::Keepalive,
     /// `--define=NAME=VALUE`
@@ -64,6 +66,7 @@ impl Default for Settings {
             seed: 1,
             remote_isn: 0,
             tcp: tcp::Settings::default(),
+            fast_open_key: None,
             keepalive: tcp::Keepalive::default(),
             defined: Vec::new(),
         }
@@ -127,6 +130,10 @@ const KEYS: &[(&str, &str, Set)] = &[
     ("user_timeout_option_secs", "seconds", |s, v| {
         put(&mut s.tcp.advertised_user_timeout, seconds(v).map(Some))
     }),
+    ("fastopen_key", "32 hexadecimal digits, as net.ipv4.tcp_fastopen_key", |s, v| {
+        put(&mut s.fast_open_key, fast_open_key(v).map(Some))
+    }),
+    ("fastopen_queue", "a count", |s, v| put(&mut s.tcp.fast_open_queue, v.parse().ok())),
     ("retries", "a count", |s, v| put(&mut s.tcp.retries, v.parse().ok())),
     ("fin_wait_2_secs", "seconds", |s, v| put(&mut s.tcp.fin_wait_2_timeout, seconds(v))),
     ("time_wait_secs", "seconds", |s, v| put(&mut s.tcp.time_wait, seconds(v))),
@@ -174,6 +181,9 @@ impl Settings {
     /// Addresses that nobody can have.
     pub fn stack(&self) -> Result<(Stack, InterfaceId), Error> {
         let mut stack = Stack::new(Config { tcp: self.tcp.clone(), ..Config::seeded(self.seed) });
+        if let Some(key) = self.fast_open_key {
+            stack.tcp_set_fast_open_key(key);
+        }
         let local = self.local();
         let whole = if local.is_ipv4() { 32 } else { 128 };
         let interface = InterfaceConfig {
@@ -214,6 +224,16 @@ fn truth(word: &str) -> Option<bool> {
         "0" | "off" | "no" | "false" => Some(false),
         _ => None,
     }
+}
+
+/// Linux writes four little-endian words with dashes between them.
+fn fast_open_key(text: &str) -> Option<[u8; 16]> {
+    let mut key = [0; 16];
+    let mut words = text.split('-');
+    for place in key.chunks_mut(4) {
+        place.copy_from_slice(&u32::from_str_radix(words.next()?, 16).ok()?.to_le_bytes());
+    }
+    words.next().is_none().then_some(key)
 }
 
 fn seconds(word: &str) -> Option<Duration> {

@@ -19,6 +19,7 @@ const SYSCTLS: &[(&str, &str)] = &[
     ("tcp_keepalive_probes", "keepalive_count"),
     ("tcp_congestion_control", "congestion"),
     ("tcp_ecn", "ecn"),
+    ("tcp_fastopen_key", "fastopen_key"),
 ];
 
 /// Reads `` `sysctl -w net.ipv4.tcp_timestamps=0` `` into the settings.

@@ -45,8 +45,8 @@ fn sack_blocks_that_do_not_fit_are_left_out() {
 #[test]
 fn unknown_options_are_skipped() {
     let multipath = [30, 4, 9, 9];
-    let fast_open = [34, 2];
-    let bytes = [&multipath[..], &[2, 4, 0, 100], &fast_open, &[1, 0]].concat();
+    let experiment = [254, 4, 0xf9, 0x89];
+    let bytes = [&multipath[..], &[2, 4, 0, 100], &experiment, &[1, 0]].concat();
     assert_eq!(read(&bytes), Ok(Options { mss: Some(100), ..Options::default() }));
 }
 
@@ -65,6 +65,34 @@ fn a_user_timeout_is_a_bit_and_fifteen() {
     let full = Options { timestamps: Some(TIMESTAMPS), sack: blocks(4), ..Options::default() };
     let beside = Options { user_timeout: Some(UserTimeout::default()), ..full };
     assert_eq!((beside.sack_capacity(), beside.len()), (2, 36));
+}
+
+#[test]
+fn a_fast_open_cookie_is_padded_behind() {
+    let cookie = |bytes: &[u8]| FastOpenCookie::new(bytes);
+    for (fast_open, bytes) in [
+        (cookie(&[]), &[34, 2, 1, 1][..]),
+        (cookie(&[1, 2, 3, 4, 5, 6, 7, 8]), &[34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1]),
+        (cookie(&[1, 2, 3, 4, 5, 6]), &[34, 8, 1, 2, 3, 4, 5, 6]),
+    ] {
+        let options = Options { fast_open, ..Options::default() };
+        assert_eq!(written(options), bytes);
+        assert_eq!(read(bytes), Ok(options));
+    }
+    // RFC 7413 section 2: an option of another length says nothing.
+    assert_eq!(read(&[34, 5, 1, 2, 3, 0, 0, 0]), Ok(Options::default()));
+    // The longest cookie fits beside what a SYN usually says, but not beside a user timeout.
+    let syn = Options {
+        mss: Some(1460),
+        window_scale: Some(7),
+        sack_permitted: true,
+        timestamps: Some(TIMESTAMPS),
+        fast_open: cookie(&[9; 16]),
+        ..Options::default()
+    };
+    assert_eq!(read(&written(syn)), Ok(syn));
+    let too_long = Options { user_timeout: Some(UserTimeout::default()), ..syn };
+    assert_eq!(read(&written(too_long)), Ok(Options { fast_open: None, ..too_long }));
 }
 
 #[test]

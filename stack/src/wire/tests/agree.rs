@@ -13,7 +13,7 @@ use super::strategies;
 use crate::buf::frame::Checksum;
 use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::ip::{self, Protocol};
-use crate::wire::tcp::{Flags, Options, SackBlock, Timestamps, UserTimeout};
+use crate::wire::tcp::{FastOpenCookie, Flags, Options, SackBlock, Timestamps, UserTimeout};
 use crate::wire::{arp, ethernet, ipv4, ipv6, tcp, udp};
 
 proptest! {
@@ -274,7 +274,13 @@ proptest! {
             &ChecksumCapabilities::default(),
         );
         let (read, rest) = tcp::Header::parse(&bytes, src, dst, Checksum::Full).unwrap();
-        let known = Options { sack: Default::default(), user_timeout: None, acc_ecn: None, ..header.options };
+        let known = Options {
+            sack: Default::default(),
+            user_timeout: None,
+            acc_ecn: None,
+            fast_open: None,
+            ..header.options
+        };
         prop_assert_eq!(read.options, known);
         prop_assert_eq!((read.seq, read.ack, read.window), (header.seq, header.ack, header.window));
         prop_assert_eq!((read.flags, rest), (Flags::SYN | Flags::ACK, &payload[..]));
@@ -311,6 +317,7 @@ fn read_by_smoltcp(mut bytes: &[u8]) -> Options {
             smol::TcpOption::Unknown { kind, data } if kind == 172 || kind == 174 => {
                 options.acc_ecn = Some(acc_ecn(kind, data));
             }
+            smol::TcpOption::Unknown { kind: 34, data } => options.fast_open = FastOpenCookie::new(data),
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
@@ -341,6 +348,7 @@ fn read_by_pnet(packet: &pnet_tcp::TcpPacket<'_>) -> Options {
             (pnet_tcp::TcpOptionNumber(kind @ (172 | 174)), data) => {
                 options.acc_ecn = Some(acc_ecn(kind, data));
             }
+            (pnet_tcp::TcpOptionNumber(34), cookie) => options.fast_open = FastOpenCookie::new(cookie),
             other => panic!("an option that we do not write: {other:?}"),
         }
     }

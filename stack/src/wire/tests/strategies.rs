@@ -5,12 +5,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample;
 
 use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::ethernet::{self, EtherType, MacAddr};
 use crate::wire::ip::Protocol;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Options, SackBlock, SackBlocks, Timestamps, UserTimeout};
+use crate::wire::tcp::{FastOpenCookie, Flags, Options, SackBlock, SackBlocks, Timestamps, UserTimeout};
 use crate::wire::{arp, ipv4, ipv6, tcp, udp};
 
 pub(super) fn mac() -> impl Strategy<Value = MacAddr> {
@@ -118,23 +119,29 @@ pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
         option::of(timestamps),
         option::of(user_timeout),
         option::of(acc_ecn()),
+        option::of(sample::select(&[0, 4, 6, 8][..]).prop_flat_map(|len| vec(any::<u8>(), len))),
         vec(any::<(u32, u32)>(), 0..=4),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, user_timeout, acc_ecn, blocks)| {
-            let mut options = Options {
-                mss,
-                window_scale,
-                sack_permitted,
-                timestamps,
-                user_timeout,
-                acc_ecn,
-                sack: SackBlocks::EMPTY,
-            };
-            for (start, end) in blocks.into_iter().take(options.sack_capacity()) {
-                options.sack.push(SackBlock { start: SeqNum::new(start), end: SeqNum::new(end) });
-            }
-            options
-        })
+        .prop_map(
+            |(mss, window_scale, sack_permitted, timestamps, user_timeout, acc_ecn, cookie, blocks)| {
+                let mut options = Options {
+                    mss,
+                    window_scale,
+                    sack_permitted,
+                    timestamps,
+                    user_timeout,
+                    acc_ecn,
+                    fast_open: None,
+                    sack: SackBlocks::EMPTY,
+                };
+                let cookie = cookie.and_then(|bytes| FastOpenCookie::new(&bytes));
+                options.fast_open = cookie.filter(|cookie| options.len() + 2 + cookie.as_bytes().len() <= 40);
+                for (start, end) in blocks.into_iter().take(options.sack_capacity()) {
+                    options.sack.push(SackBlock { start: SeqNum::new(start), end: SeqNum::new(end) });
+                }
+                options
+            },
+        )
 }
 
 fn acc_ecn() -> impl Strategy<Value = AccEcn> {

@@ -38,7 +38,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("MSG_WAITALL", 0x100),
     ("MSG_NOSIGNAL", 0x4000),
     ("MSG_MORE", MSG_MORE),
-    ("MSG_FASTOPEN", 0x2000_0000),
+    ("MSG_FASTOPEN", MSG_FASTOPEN),
     ("POLLIN", 0x1),
     ("POLLPRI", 0x2),
     ("POLLOUT", 0x4),
@@ -77,6 +77,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("TCPI_OPT_WSCALE", 4),
     ("TCPI_OPT_ECN", 8),
     ("TCPI_OPT_ECN_SEEN", 16),
+    ("TCPI_OPT_SYN_DATA", 32),
     ("TCP_INFINITE_SSTHRESH", 0x7fff_ffff),
 ];
 
@@ -84,6 +85,7 @@ pub(super) const O_NONBLOCK: i64 = 0x800;
 pub(super) const MSG_PEEK: i64 = 2;
 pub(super) const MSG_DONTWAIT: i64 = 0x40;
 pub(super) const MSG_MORE: i64 = 0x8000;
+pub(super) const MSG_FASTOPEN: i64 = 0x2000_0000;
 pub(super) const FIONREAD: i64 = 0x541b;
 pub(super) const SIOCOUTQ: i64 = 0x5411;
 pub(super) const SIOCOUTQNSD: i64 = 0x894b;

@@ -1,7 +1,10 @@
 //! Calls that move bytes: `read recv recvfrom readv write send sendto writev`.
 
-use super::constant::{MSG_MORE, MSG_PEEK};
+use std::net::SocketAddr;
+
+use super::constant::{MSG_FASTOPEN, MSG_MORE, MSG_PEEK};
 use super::fd::{Fd, Kind};
+use super::open::renew_flow;
 use super::{Args, Outcome, Process, Progress, fails, or_blocks, returns};
 use crate::run::flow::{first_wrong, pattern_bytes};
 use crate::run::world::World;
@@ -49,6 +52,9 @@ pub(super) fn send(
     let to = if args.call.name == "sendto" { args.address(4)? } else { None };
     let default = world.socket_address(world.settings.remote(), world.settings.connect_port);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
+    if flags & MSG_FASTOPEN != 0 {
+        return send_fast_open(fd, world, count, to.unwrap_or(default), progress);
+    }
     if fd.kind != Kind::Datagram {
         return send_stream(fd, world, count, flags, progress);
     }
@@ -57,6 +63,37 @@ pub(super) fn send(
     match fd.send(&mut world.stack, world.now, &pattern_bytes(0, count), to, false) {
         Ok(sent) => returns(sent),
         Err("EAGAIN") => Ok(or_blocks(fd, flags)),
+        Err(errno) => fails(errno),
+    }
+}
+
+/// `sendto(3, ..., 1000, MSG_FASTOPEN, ..., ...) = 1000`
+fn send_fast_open(
+    fd: &mut Fd,
+    world: &mut World,
+    count: usize,
+    to: SocketAddr,
+    progress: &mut Progress,
+) -> Result<Outcome, String> {
+    if !progress.begun {
+        match fd.connect_with_data(&mut world.stack, world.now, to, &pattern_bytes(0, count)) {
+            Ok(taken) => {
+                progress.bytes = taken;
+                fd.written = taken as u32;
+            }
+            Err("EINPROGRESS") => {}
+            Err(errno) => return fails(errno),
+        }
+        if let Some(id) = fd.id {
+            renew_flow(world, id);
+        }
+    }
+    if fd.nonblocking {
+        return if progress.bytes > 0 { returns(progress.bytes) } else { fails("EINPROGRESS") };
+    }
+    match fd.connect(&mut world.stack, world.now, to, true) {
+        Ok(()) => returns(progress.bytes),
+        Err("EAGAIN") => Ok(Outcome::Blocks),
         Err(errno) => fails(errno),
     }
 }

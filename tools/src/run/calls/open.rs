@@ -120,7 +120,7 @@ pub(super) fn close(process: &mut Process, world: &mut World, args: &Args<'_>) -
 }
 
 /// A connection between ports that had one before begins with new numbers.
-fn renew_flow(world: &mut World, id: SocketId) {
+pub(super) fn renew_flow(world: &mut World, id: SocketId) {
     let ends = world.stack.local_addr(id).ok().zip(world.stack.peer_addr(id).ok());
     if let Some((local, remote)) = ends
         && let Some(index) = world.flow_between(Protocol::TCP, local, remote)

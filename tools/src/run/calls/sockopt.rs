@@ -130,6 +130,8 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
             fd.tcp.user_timeout = on.then(|| Duration::from_millis(u64::try_from(number).unwrap_or(0)));
         }
         "TCP_SYNCNT" => fd.tcp.syn_retries = small(),
+        "TCP_FASTOPEN" => fd.tcp.fast_open_queue = bytes(),
+        "TCP_FASTOPEN_CONNECT" => fd.tcp.fast_open_connect = on,
         "TCP_LINGER2" => fd.tcp.fin_wait_2_timeout = seconds(),
         "IP_TTL" | "IPV6_UNICAST_HOPS" => {
             fd.ip.hop_limit = u8::try_from(number).ok();
@@ -179,6 +181,8 @@ fn current(fd: &mut Fd, stack: &mut Stack, name: &str) -> Option<OptionValue> {
             OptionValue::Int(fd.tcp.user_timeout.map_or(0, |timeout| timeout.as_millis() as i64))
         }
         "TCP_SYNCNT" => OptionValue::Int(i64::from(fd.tcp.syn_retries)),
+        "TCP_FASTOPEN" => OptionValue::Int(fd.tcp.fast_open_queue as i64),
+        "TCP_FASTOPEN_CONNECT" => truth(fd.tcp.fast_open_connect),
         "TCP_LINGER2" => OptionValue::Int(fd.tcp.fin_wait_2_timeout.as_secs() as i64),
         "TCP_CONGESTION" => match info().congestion {
             "" => OptionValue::Text(format!("{:?}", fd.tcp.congestion).to_lowercase()),
