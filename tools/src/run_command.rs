@@ -1,11 +1,12 @@
-//! `ustack run`: packet scripts against the stack, in virtual time.
+//! `ustack run`: packet scripts against the stack, in virtual time, or against Linux, in real time.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ustack::capture::Capture;
-use ustack_tools::run::{Error, Junit, Report, Sinks, Suite, find, run_files};
+use ustack_tools::run::{Error, Junit, Report, Sinks, Suite, find, linux, run_files, run_files_on_linux};
 
 use crate::common::console;
 use crate::common::events::EventsArgs;
@@ -16,6 +17,7 @@ Examples:
   ustack run tests/scripts                    all scripts below a folder, several at a time
   ustack run close.pkt --capture run.pcapng   what passed, with the reason of each packet
   ustack run close.pkt --set ip_version=ipv6 --set mtu=1280
+  ustack run --linux tests/scripts            the same against this machine's kernel, in real time
   ustack run tests/scripts --json | jq '.scripts[] | select(.failure)'
 
 A script is written in the packetdrill language:
@@ -30,7 +32,11 @@ A script is written in the packetdrill language:
 Of our own: `let x = 10`, `repeat 5 as i { ... }`, and `expect why == rto` about the packet before. No time really \
 passes: a script that waits for minutes is done at once.
 
-Exit status: 0 all passed; 1 a script failed; 2 a script is not understood, or there is none.";
+With --linux each script runs against the kernel in a network namespace of its own (as an ordinary user within a user \
+namespace). A script says at its head whether that does the same: `// Linux: same`, or `// Linux: differs, why`.
+
+Exit status: 0 all passed; 1 a script failed; 2 a script is not understood, or there is none; 3 no namespace \
+can be made.";
 
 /// Run packet scripts: what arrives, what applications do, and what the stack must send, and when
 #[derive(Debug, clap::Args)]
@@ -45,6 +51,18 @@ pub(crate) struct Args {
     /// Name the scripts that passed, too
     #[arg(long, short)]
     all: bool,
+    /// Run them against this machine's kernel, in real time
+    #[arg(long, conflicts_with = "capture")]
+    linux: bool,
+    /// With --linux: do not believe what scripts say about Linux, show what differs
+    #[arg(long, requires = "linux")]
+    no_marks: bool,
+    /// With --linux: by how many milliseconds a packet may be early or late
+    #[arg(long, requires = "linux", value_name = "MS", default_value_t = 4)]
+    tolerance: u64,
+    /// With --linux: how many scripts run at the same time; they mostly sleep
+    #[arg(long, requires = "linux", value_name = "N", default_value_t = 16)]
+    jobs: usize,
     /// Write all packets to this file (pcapng), with the reason of each as its comment
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
@@ -63,6 +81,7 @@ pub(crate) struct Args {
 struct Document<'a> {
     passed: usize,
     failed: usize,
+    skipped: usize,
     scripts: &'a [Report],
 }
 
@@ -79,7 +98,20 @@ pub(crate) fn run(args: &Args) -> Outcome {
         None => None,
     };
     let sinks = Sinks { capture, events: args.events.log()? };
-    let suite = run_files(&files, &args.set, &sinks).map_err(|error| failure(&error))?;
+    let suite = if args.linux {
+        // Before anything has started a thread: only a process with one may enter a user namespace.
+        linux::become_root_inside().map_err(|error| Failure::Device(error.to_string()))?;
+        let settings = linux::Settings {
+            tolerance: Duration::from_millis(args.tolerance),
+            workers: args.jobs.max(1),
+            marks: !args.no_marks,
+            ..linux::Settings::default()
+        };
+        run_files_on_linux(&files, &args.set, &settings, |_| true)
+    } else {
+        run_files(&files, &args.set, &sinks)
+    };
+    let suite = suite.map_err(|error| failure(&error))?;
     if let Some(capture) = &sinks.capture {
         capture.finish()?;
     }
@@ -90,31 +122,41 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut out = console::stdout();
     let failed = suite.failures().count();
     if args.json {
-        let document = Document { passed: suite.reports.len() - failed, failed, scripts: &suite.reports };
+        let skipped = suite.skipped().count();
+        let passed = suite.reports.len() - failed - skipped;
+        let document = Document { passed, failed, skipped, scripts: &suite.reports };
         serde_json::to_writer_pretty(&mut out, &document).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
-        write_reports(&mut out, &suite, args.all || suite.reports.len() == 1)?;
+        write_reports(&mut out, &suite, args.all || suite.reports.len() == 1, args.linux)?;
     }
     out.flush()?;
     Ok(if suite.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// What failed, and how many did not.
-fn write_reports(out: &mut impl Write, suite: &Suite, all: bool) -> std::io::Result<()> {
+fn write_reports(out: &mut impl Write, suite: &Suite, all: bool, linux: bool) -> std::io::Result<()> {
     for report in &suite.reports {
         report.printed.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-        match &report.failure {
-            Some(failure) => writeln!(out, "FAILED {}\n{failure}", report.file)?,
-            None if all => writeln!(out, "passed {}", report.file)?,
-            None => {}
+        match (&report.failure, &report.skipped) {
+            (Some(failure), _) => writeln!(out, "FAILED {}\n{failure}", report.file)?,
+            (None, Some(why)) if all => writeln!(out, "skipped {}: {why}", report.file)?,
+            (None, None) if all => writeln!(out, "passed {}", report.file)?,
+            _ => {}
         }
     }
     let failed = suite.failures().count();
-    let passed = suite.reports.len() - failed;
+    let skipped = suite.skipped().count();
+    let passed = suite.reports.len() - failed - skipped;
     let packets: u64 = suite.reports.iter().map(|report| report.packets).sum();
     let micros: u64 = suite.reports.iter().map(|report| report.virtual_us).sum();
     let seconds = micros as f64 / 1e6;
+    if linux {
+        return writeln!(
+            out,
+            "{passed} passed, {failed} failed, {skipped} skipped; {packets} packets, {seconds:.3} s of Linux's time"
+        );
+    }
     writeln!(out, "{passed} passed, {failed} failed; {packets} packets, {seconds:.3} s of virtual time")
 }
 

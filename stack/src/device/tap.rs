@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -168,6 +169,11 @@ impl QueueBuilder {
             Ok(address) => self.setup.addresses.push(address),
             Err(error) => self.nonsense = self.nonsense.or(Some(error)),
         }
+        self
+    }
+
+    pub(super) fn gateway(mut self, gateway: IpAddr) -> Self {
+        self.setup.gateways.push(gateway);
         self
     }
 

@@ -1,6 +1,7 @@
 //! TUN: an interface of the kernel that hands over IP packets, without link headers.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use super::tap::{Queue, QueueBuilder};
@@ -39,6 +40,12 @@ impl TunBuilder {
         Error: From<A::Error>,
     {
         Self(self.0.address(address.try_into().map_err(Error::from)))
+    }
+
+    /// Sends everything that has no better route here. `gateway` only names the interface, as one of its networks has it:
+    /// nobody is there to be asked; one for each family.
+    pub fn default_route(self, gateway: IpAddr) -> Self {
+        Self(self.0.gateway(gateway))
     }
 
     /// The largest IP packet, in bytes (1500 unless told otherwise).

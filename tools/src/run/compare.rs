@@ -126,7 +126,10 @@ fn segment(
     stamps: Stamps,
     scope: &Scope,
 ) -> Result<(), String> {
-    fields.push(Field::new("flags", show_flags(spec.flags), show_flags(tcp.flags)));
+    // When to push is the sender's own choice (RFC 9293 section 3.9.1.2): only of our stack do we know when it does.
+    let ignored = if stamps == Stamps::Near && !tcp.payload.is_empty() { flag::PSH } else { 0 };
+    let flags = spec.flags & !ignored | tcp.flags & ignored;
+    fields.push(Field::new("flags", show_flags(flags), show_flags(tcp.flags)));
     let (start, length) = build::range(&spec.range, scope)?;
     let show = |start: u32, len: u32| format!("{start}:{}({len})", start.wrapping_add(len));
     let ours = flow.our_script(tcp.seq);

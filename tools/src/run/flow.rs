@@ -32,7 +32,12 @@ pub(super) enum Stamps {
     Named,
     /// As many ticks must have passed as the script says.
     Ticking,
+    /// As `Named`, and a value near to the named one counts as the same: a tick may pass at any moment.
+    Near,
 }
+
+/// Ticks that may pass in real time where none passes in a script.
+const NEAR_TICKS: i32 = 10;
 
 impl Flow {
     pub(super) fn new(protocol: Protocol, local: SocketAddr, remote: SocketAddr, their_base: u32) -> Self {
@@ -115,6 +120,15 @@ impl Flow {
             (Some(wanted), None) => wanted,
             (Some(wanted), Some(_))
                 if how == Stamps::Named && self.stamps.get(&wanted).is_none_or(|&mapped| mapped == live) =>
+            {
+                wanted
+            }
+            (Some(wanted), Some(_))
+                if how == Stamps::Near
+                    && self
+                        .stamps
+                        .get(&wanted)
+                        .is_none_or(|&mapped| (live.wrapping_sub(mapped) as i32).abs() <= NEAR_TICKS) =>
             {
                 wanted
             }

@@ -16,9 +16,11 @@ mod cursor;
 mod error;
 mod expr;
 mod flow;
+mod host;
 mod icmp;
 mod info;
 mod junit;
+pub mod linux;
 mod parse;
 mod report;
 mod runner;
@@ -30,6 +32,7 @@ mod shell;
 mod suite;
 mod tcp;
 mod trace;
+mod wire;
 mod world;
 
 /// The sockets of a process as its system calls see them, for programs whose calls do not come from a script.
@@ -41,8 +44,8 @@ pub mod process {
 pub use error::{Error, ParseError};
 pub use junit::Junit;
 pub use report::{Failure, Field, Line, Report};
-pub use script::Script;
-pub use suite::{Suite, find, run_files};
+pub use script::{Mark, Script};
+pub use suite::{Suite, find, run_files, run_files_on_linux};
 
 use ustack::capture::Capture;
 
@@ -74,9 +77,19 @@ impl Script {
         self.settings.set(key, value)
     }
 
+    /// What it says about Linux.
+    pub fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
+    }
+
     /// Runs it, and writes down what is asked for.
     pub fn run(&self, sinks: &Sinks) -> Report {
         runner::run(self, sinks)
+    }
+
+    /// Runs it against the kernel of this machine, in a network namespace and in real time.
+    pub fn run_on_linux(&self, settings: &linux::Settings) -> Report {
+        linux::run(self, settings)
     }
 }
 

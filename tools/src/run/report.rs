@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ustack::time::Duration;
+
 pub use super::compare::Field;
 
 /// A line of a script.
@@ -26,7 +28,7 @@ impl fmt::Display for Line {
 pub struct Report {
     /// The script's name, as it was given.
     pub file: String,
-    /// Microseconds of virtual time that passed.
+    /// Microseconds that passed, of virtual time or of real time.
     pub virtual_us: u64,
     /// Packets that passed, in both directions.
     pub packets: u64,
@@ -36,12 +38,31 @@ pub struct Report {
     /// What went wrong; `None` if nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Box<Failure>>,
+    /// Why it was not run; `None` if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// By how much at most something of the script itself happened too late.
+    #[serde(skip)]
+    pub(super) slip: Duration,
 }
 
 impl Report {
     /// Whether all was as the script expects.
     pub const fn passed(&self) -> bool {
         self.failure.is_none()
+    }
+
+    /// A script that was not run because of `why`.
+    pub(super) fn skipped(file: &str, why: String) -> Self {
+        let (printed, skipped, slip) = (Vec::new(), Some(why), Duration::ZERO);
+        Self { file: file.to_owned(), virtual_us: 0, packets: 0, printed, failure: None, skipped, slip }
+    }
+
+    /// A script that could not begin.
+    pub(super) fn never_begun(file: &str, message: &str) -> Self {
+        let line = Line { file: file.to_owned(), line: 1, text: String::new() };
+        let failure = Some(Failure::new(&line, message));
+        Self { failure, skipped: None, ..Self::skipped(file, String::new()) }
     }
 }
 
@@ -64,6 +85,9 @@ pub struct Failure {
     /// What the connection decided last, oldest first: [`ustack::tcp::Decision`] as words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub decided: Vec<String>,
+    /// Only a time differs.
+    #[serde(skip)]
+    pub(super) about_time: bool,
 }
 
 impl Failure {
@@ -75,19 +99,20 @@ impl Failure {
             actual: None,
             recent: Vec::new(),
             decided: Vec::new(),
+            about_time: false,
         })
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, message, fields, actual, recent, decided } = self;
+        let Self { line, message, fields, actual, recent, decided, about_time: _ } = self;
         writeln!(f, "{line}: {message}")?;
         for (number, text) in (line.line..).zip(line.text.lines()) {
             writeln!(f, "{number:>5} | {text}")?;
         }
         if let Some(actual) = actual {
-            writeln!(f, "  the stack's packet: {actual}")?;
+            writeln!(f, "  the packet: {actual}")?;
         }
         write_fields(f, fields)?;
         if !recent.is_empty() {

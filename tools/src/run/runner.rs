@@ -2,14 +2,12 @@
 
 use ustack::time::{Duration, Instant};
 use ustack::why::{Reason, Why};
-use ustack::wire::ip::Protocol;
 
 use super::Sinks;
-use super::calls::Process;
 use super::compare::{self, Field};
 use super::expr::{Names, Value};
 use super::flow::Stamps;
-use super::info;
+use super::host::{Answer, Blocked, Host};
 use super::report::{Failure, Line, Report};
 use super::scope::Scope;
 use super::script::{
@@ -17,70 +15,67 @@ use super::script::{
 };
 use super::seen::{Body, Seen};
 use super::tcp::{TcpOption, flag};
-use super::world::World;
+use super::world::Simulated;
 
-/// How long is waited for a packet that is late, to tell how late it is.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// How long is waited for a packet that may come whenever it likes.
-const ETERNITY: Duration = Duration::from_secs(86_400);
 /// Deadlines of the stack between two statements: more are a loop.
 const MAX_STEPS: usize = 1_000_000;
 
 /// A script at work.
-struct Runner<'a> {
+struct Runner<'a, H> {
     script: &'a Script,
-    world: World,
-    process: Process,
+    host: H,
     scope: Scope,
     /// Why the last expected packet was sent.
     last_why: Option<Why>,
     printed: Vec<String>,
+    /// By how much at most something of the script itself happened too late: the machine was busy.
+    slip: Duration,
+}
+
+/// What time passes for.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Then,
+    Packet,
+    Return,
 }
 
 type Step = Result<(), Box<Failure>>;
 
-/// Runs a script from its beginning to its end, or to what goes wrong first.
+/// Runs a script against our stack, from its beginning to its end, or to what goes wrong first.
 pub(super) fn run(script: &Script, sinks: &Sinks) -> Report {
-    let world = match World::new(&script.settings, sinks, &script.file) {
-        Ok(world) => world,
-        Err(message) => {
-            let line = Line { file: script.file.clone(), line: 1, text: String::new() };
-            let failure = Some(Failure::new(&line, format!("the settings do not work: {message}")));
-            return Report {
-                file: script.file.clone(),
-                virtual_us: 0,
-                packets: 0,
-                printed: Vec::new(),
-                failure,
-            };
-        }
-    };
-    let mut runner = Runner {
-        script,
-        world,
-        process: Process::default(),
-        scope: Scope::new(&script.settings.defined),
-        last_why: None,
-        printed: Vec::new(),
-    };
-    let result = runner.statements(&script.statements).and_then(|()| runner.finish());
-    let mut failure = result.err();
-    if let Some(failure) = &mut failure {
-        let flow = runner.world.current.map(|index| &runner.world.flows[index]);
-        let ports = flow.map(|flow| (flow.local.port(), flow.remote.port()));
-        failure.recent = runner.world.trace.lines();
-        failure.decided = runner.world.trace.decisions(ports);
-    }
-    Report {
-        file: script.file.clone(),
-        virtual_us: runner.world.now.as_micros(),
-        packets: runner.world.trace.packets(),
-        printed: runner.printed,
-        failure,
+    match Simulated::new(&script.settings, sinks, &script.file) {
+        Ok(host) => run_on(script, host),
+        Err(message) => Report::never_begun(&script.file, &format!("the settings do not work: {message}")),
     }
 }
 
-impl Runner<'_> {
+/// The same against any host.
+pub(super) fn run_on(script: &Script, host: impl Host) -> Report {
+    let scope = Scope::new(&script.settings.defined);
+    let mut runner =
+        Runner { script, host, scope, last_why: None, printed: Vec::new(), slip: Duration::ZERO };
+    let result = runner.statements(&script.statements).and_then(|()| runner.finish());
+    let mut failure = result.err();
+    let wire = runner.host.wire();
+    if let Some(failure) = &mut failure {
+        let flow = wire.current.map(|index| &wire.flows[index]);
+        let ports = flow.map(|flow| (flow.local.port(), flow.remote.port()));
+        failure.recent = wire.trace.lines();
+        failure.decided = wire.trace.decisions(ports);
+    }
+    Report {
+        file: script.file.clone(),
+        virtual_us: wire.now.as_micros(),
+        packets: wire.trace.packets(),
+        printed: runner.printed,
+        failure,
+        skipped: None,
+        slip: runner.slip,
+    }
+}
+
+impl<H: Host> Runner<'_, H> {
     fn statements(&mut self, statements: &[Statement]) -> Step {
         statements.iter().try_for_each(|statement| self.statement(statement))
     }
@@ -92,14 +87,18 @@ impl Runner<'_> {
             return self.expect(statement, spec, &line);
         }
         let (start, end) = self.moment(&statement.time).map_err(fail)?;
-        if start < self.world.now {
-            let now = self.world.now;
+        let now = self.host.wire().now;
+        if start < now && !H::REAL_TIME {
             return Err(fail(format!("it is {now} already: {start} is past")));
         }
-        self.advance(start, false, &line)?;
+        self.advance(start, Until::Then, &line)?;
+        self.slip = self.slip.max(self.host.wire().now.since(start));
         match &statement.action {
             Action::Expect(_) => {}
-            Action::Inject(spec) => self.world.inject(spec, &self.scope).map_err(fail)?,
+            Action::Inject(spec) => {
+                let bytes = self.host.wire_mut().arriving(spec, &self.scope).map_err(fail)?;
+                self.host.handle_packet(&bytes).map_err(fail)?;
+            }
             Action::Call(call) => self.call(call, end, &line)?,
             Action::Code(checks) => checks.iter().try_for_each(|check| self.check(check, &line))?,
             Action::Why(check) => self.check_why(check, &line)?,
@@ -126,23 +125,23 @@ impl Runner<'_> {
             || Line { file: self.script.file.clone(), line: 1, text: String::new() },
             |statement| self.line(statement),
         );
-        if let Some(blocked) = &self.process.blocked {
+        if let Some(blocked) = self.host.blocked() {
             end = blocked.statement.clone();
-            let until = blocked.until + self.world.settings.tolerance;
-            self.advance(until, false, &end)?;
-            if let Some(blocked) = &self.process.blocked {
-                let (since, now) = (blocked.since, self.world.now);
+            self.await_return(&end)?;
+            if let Some(blocked) = self.host.blocked() {
+                let (since, now) = (blocked.since, self.host.wire().now);
                 return Err(Failure::new(
                     &end,
                     format!("the call blocks since {since}, and still does at {now}"),
                 ));
             }
         }
-        match self.world.outbox.pop_front() {
+        self.settle(&end)?;
+        match self.host.wire_mut().outbox.pop_front() {
             None => Ok(()),
             Some(seen) => {
-                let message =
-                    format!("at the end the stack has sent a packet at {} that nobody expects", seen.at);
+                let (who, at) = (H::NAME, seen.at);
+                let message = format!("at the end {who} has sent a packet at {at} that nobody expects");
                 Err(self.about_packet(&end, message, &seen))
             }
         }
@@ -151,29 +150,29 @@ impl Runner<'_> {
     /// Waits for the next packet of the stack, which must be the one that the script expects.
     fn expect(&mut self, statement: &Statement, spec: &PacketSpec, line: &Line) -> Step {
         let fail = |message: String| Failure::new(line, message);
+        let now = self.host.wire().now;
         let (earliest, latest) = match statement.time {
-            Time::Any => (Instant::ZERO, self.world.now + ETERNITY),
+            Time::Any => (Instant::ZERO, now + H::ETERNITY),
             ref time => {
                 let (start, _) = self.moment(time).map_err(fail)?;
                 let latest = self.latest(time).map_err(fail)?.unwrap_or(start);
-                let tolerance = self.world.settings.tolerance;
+                let slack = self.host.slack(latest.since(now));
                 (
-                    Instant::from_nanos(start.as_nanos().saturating_sub(tolerance.as_nanos())),
-                    latest + tolerance,
+                    Instant::from_nanos(start.as_nanos().saturating_sub(slack.early.as_nanos())),
+                    latest + slack.late,
                 )
             }
         };
-        self.advance(latest, true, line)?;
-        if self.world.outbox.is_empty() {
-            let then = self.world.now;
-            self.advance(then + PATIENCE, true, line)?;
-            if self.world.outbox.is_empty() {
-                return Err(fail(format!(
-                    "the stack sends nothing until {then}, nor for {PATIENCE} after that"
-                )));
+        self.advance(latest, Until::Packet, line)?;
+        if self.host.wire().outbox.is_empty() {
+            let then = self.host.wire().now;
+            self.advance(then + H::PATIENCE, Until::Packet, line)?;
+            if self.host.wire().outbox.is_empty() {
+                let (who, patience) = (H::NAME, H::PATIENCE);
+                return Err(fail(format!("{who} sends nothing until {then}, nor for {patience} after that")));
             }
         }
-        let Some(seen) = self.world.outbox.pop_front() else { return Ok(()) };
+        let Some(seen) = self.host.wire_mut().outbox.pop_front() else { return Ok(()) };
         self.compare(statement, spec, &seen, (earliest, latest), line)
     }
 
@@ -186,9 +185,9 @@ impl Runner<'_> {
         line: &Line,
     ) -> Step {
         let fail = |message: String| Failure::new(line, message);
-        let index = self.world.flow_of(seen).or(self.world.current);
+        let index = self.host.wire().flow_of(seen).or(self.host.wire().current);
         let Some(index) = index else {
-            let message = "the stack sent a packet that belongs to no connection".to_owned();
+            let message = format!("{} sent a packet that belongs to no connection", H::NAME);
             return Err(self.about_packet(line, message, seen));
         };
         if let (BodySpec::Tcp(tcp_spec), Body::Tcp(tcp)) = (&spec.body, &seen.body)
@@ -196,9 +195,9 @@ impl Runner<'_> {
             && tcp_spec.flags & flag::SYN != 0
         {
             let script = self.scope.number32(&tcp_spec.range.start).map_err(fail)?;
-            self.world.flows[index].name_our_syn(script, tcp.seq);
+            self.host.wire_mut().flows[index].name_our_syn(script, tcp.seq);
         }
-        let flow = &self.world.flows[index];
+        let flow = &self.host.wire().flows[index];
         let mut fields = compare::packet(spec, seen, flow, self.stamps(), &self.scope).map_err(fail)?;
         if let Some(wanted) = &spec.ip.connection {
             fields.insert(0, Field::new("conn", self.scope.int(wanted).map_err(fail)?, index + 1));
@@ -213,13 +212,14 @@ impl Runner<'_> {
         let differing: Vec<&str> =
             fields.iter().filter(|field| field.differs()).map(|field| field.name).collect();
         if !differing.is_empty() {
-            let what = format!("the stack sent another packet: it differs in {}", differing.join(", "));
+            let what = format!("{} sent another packet: it differs in {}", H::NAME, differing.join(", "));
             let mut failure = self.about_packet(line, what, seen);
+            failure.about_time = differing == ["time"];
             failure.fields = fields;
             return Err(failure);
         }
         self.name_stamps(index, spec, seen).map_err(fail)?;
-        self.world.current = Some(index);
+        self.host.wire_mut().current = Some(index);
         self.last_why = Some(seen.why);
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Runner<'_> {
             if let (OptionSpec::Timestamps(Some(value), _), &TcpOption::Timestamps(live, _)) = (spec, option)
             {
                 let script = self.scope.number32(value)?;
-                self.world.flows[index].name_stamp(script, live);
+                self.host.wire_mut().flows[index].name_stamp(script, live);
             }
         }
         Ok(())
@@ -240,11 +240,16 @@ impl Runner<'_> {
 
     fn call(&mut self, call: &CallSpec, until: Option<Instant>, line: &Line) -> Step {
         let fail = |message: String| Failure::new(line, message);
-        self.world.trace.note(self.world.now, &line.text);
-        let answer = self.process.call(&mut self.world, &self.scope, call, until, line).map_err(fail)?;
+        if self.host.blocked().is_some_and(|blocked| blocked.until <= self.host.wire().now) {
+            self.await_return(line)?;
+        }
+        let wire = self.host.wire_mut();
+        wire.trace.note(wire.now, &line.text);
+        let answer = self.host.call(&self.scope, call, until, line).map_err(fail)?;
+        let now = self.host.wire().now;
         match (answer, until) {
-            (Some(answer), Some(until)) if until > self.world.now + self.world.settings.tolerance => {
-                let (now, shown) = (self.world.now, answer.show());
+            (Some(answer), Some(until)) if until > now + self.host.slack(until.since(now)).early => {
+                let shown = answer.show();
                 Err(fail(format!(
                     "the call is to block until {until}, and returns {shown} at once, at {now}"
                 )))
@@ -259,46 +264,53 @@ impl Runner<'_> {
         }
     }
 
-    /// Lets the stack say what it has to say, and the call that blocks go on, until both are done.
+    /// Lets the host say what it has to say, and the call that blocks go on, until both are done.
     fn settle(&mut self, line: &Line) -> Step {
         loop {
-            self.world.drain().map_err(|message| Failure::new(line, message))?;
-            let resumed = self.process.resume(&mut self.world, &self.scope);
-            let Some((blocked, answer)) = resumed.map_err(|message| Failure::new(line, message))? else {
-                return self.world.drain().map_err(|message| Failure::new(line, message));
+            self.host.poll_sent().map_err(|message| Failure::new(line, message))?;
+            let resumed = self.host.resume(&self.scope);
+            let Some((blocked, answer, at)) = resumed.map_err(|message| Failure::new(line, message))? else {
+                return self.host.poll_sent().map_err(|message| Failure::new(line, message));
             };
-            let (now, at) = (self.world.now, &blocked.statement);
-            self.world.trace.note(now, &format!("{} returns {}", blocked.call.name, answer.show()));
-            let wanted = answer.expected(&blocked.call.result, &self.scope);
-            if let Some(wanted) = wanted.map_err(|message| Failure::new(at, message))? {
-                let message = format!("the call returns {} at {now}, expected was {wanted}", answer.show());
-                return Err(Failure::new(at, message));
-            }
-            let tolerance = self.world.settings.tolerance;
-            if now + tolerance < blocked.until || now > blocked.until + tolerance {
-                let message = format!("the call returns at {now}, expected was {}", blocked.until);
-                return Err(Failure::new(at, message));
-            }
+            self.returned(&blocked, answer, at)?;
         }
     }
 
-    /// Lets time pass until `to`, or until the stack has sent something if `until_packet` says so.
-    fn advance(&mut self, to: Instant, until_packet: bool, line: &Line) -> Step {
+    /// A call that had blocked has returned `answer` at `at`.
+    fn returned(&mut self, blocked: &Blocked, answer: Answer, at: Instant) -> Step {
+        let fail = |message: String| Failure::new(&blocked.statement, message);
+        let shown = answer.show();
+        self.host.wire_mut().trace.note(at, &format!("{} returns {shown}", blocked.call.name));
+        if let Some(wanted) = answer.expected(&blocked.call.result, &self.scope).map_err(fail)? {
+            return Err(fail(format!("the call returns {shown} at {at}, expected was {wanted}")));
+        }
+        let slack = self.host.slack(blocked.until.since(blocked.since));
+        if at + slack.early < blocked.until || at > blocked.until + slack.late {
+            let mut failure = fail(format!("the call returns at {at}, expected was {}", blocked.until));
+            failure.about_time = true;
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Waits for the call that blocks, as long as it may.
+    fn await_return(&mut self, line: &Line) -> Step {
+        let Some(blocked) = self.host.blocked() else { return Ok(()) };
+        let until = blocked.until + self.host.slack(blocked.until.since(blocked.since)).late;
+        self.advance(until, Until::Return, line)
+    }
+
+    /// Lets time pass until `to`, or until something has happened before that.
+    fn advance(&mut self, to: Instant, until: Until, line: &Line) -> Step {
         for _ in 0..MAX_STEPS {
             self.settle(line)?;
-            if until_packet && !self.world.outbox.is_empty() {
+            let done = match until {
+                Until::Then => false,
+                Until::Packet => !self.host.wire().outbox.is_empty(),
+                Until::Return => self.host.blocked().is_none(),
+            };
+            if done || !self.host.poll_time(to).map_err(|message| Failure::new(line, message))? {
                 return Ok(());
-            }
-            let due = [self.world.poll_timeout(), self.process.poll_timeout()].into_iter().flatten().min();
-            match due {
-                Some(due) if due <= to => {
-                    self.world.now = self.world.now.max(due);
-                    self.world.handle_timeout();
-                }
-                _ => {
-                    self.world.now = self.world.now.max(to);
-                    return Ok(());
-                }
             }
         }
         Err(Failure::new(line, format!("more than {MAX_STEPS} deadlines passed without an end")))
@@ -308,15 +320,15 @@ impl Runner<'_> {
     fn check(&mut self, check: &Check, line: &Line) -> Step {
         let line = Line { line: check.place.line, text: check.text.clone(), file: line.file.clone() };
         let fail = |message: String| Failure::new(&line, message);
-        let info = self.info();
-        let stats = self.world.stack.stats();
-        let names = |name: &str| {
-            let of_connection = || info.as_ref().and_then(|info| info::lookup(info, name));
-            self.scope.lookup(name).or_else(|| info::counted(&stats, name)).or_else(of_connection)
-        };
-        let value = check.expr.eval(&names).map_err(|why| match &info {
-            Some(_) => fail(why),
-            None => fail(format!("{why}; there is no connection whose tcp_info could be asked")),
+        let names = |name: &str| self.scope.lookup(name).or_else(|| self.host.lookup(name));
+        if H::REAL_TIME && check.expr.names().into_iter().any(|name| names(name).is_none()) {
+            let wire = self.host.wire_mut();
+            wire.trace.note(wire.now, &format!("{} does not say: {}", H::NAME, check.text));
+            return Ok(());
+        }
+        let value = check.expr.eval(&names).map_err(|why| match self.host.has_connection() {
+            true => fail(why),
+            false => fail(format!("{why}; there is no connection whose tcp_info could be asked")),
         })?;
         if check.print {
             let text = format!("{line}: {} = {value}", check.text);
@@ -328,9 +340,12 @@ impl Runner<'_> {
 
     /// `expect why == rto`
     fn check_why(&self, check: &Check, line: &Line) -> Step {
+        if H::REAL_TIME {
+            // Only our stack says why.
+            return Ok(());
+        }
         let fail = |message: String| Failure::new(line, message);
         let why = self.last_why.ok_or_else(|| fail("no packet was expected before".into()))?;
-        let info = self.info();
         let names = |name: &str| {
             let word = name.replace('_', "-");
             match name {
@@ -339,7 +354,7 @@ impl Runner<'_> {
                     .number(name)
                     .map(|number| Value::Int(number as i64))
                     .or_else(|| self.scope.lookup(name))
-                    .or_else(|| info.as_ref().and_then(|info| info::lookup(info, name)))
+                    .or_else(|| self.host.lookup(name))
                     .or_else(|| {
                         let known = Reason::ALL.iter().any(|reason| reason.word() == word);
                         known.then_some(Value::Text(word))
@@ -380,25 +395,9 @@ impl Runner<'_> {
         Err(Failure::new(line, message))
     }
 
-    /// What is known about the connection that went on last.
-    fn info(&self) -> Option<ustack::tcp::TcpInfo> {
-        let stack = &self.world.stack;
-        let flow = self.world.current.map(|index| &self.world.flows[index]);
-        let is_current = |&id: &ustack::SocketId| {
-            flow.is_some_and(|flow| {
-                flow.protocol == Protocol::TCP
-                    && stack.local_addr(id).is_ok_and(|local| local == flow.local)
-                    && stack.peer_addr(id).is_ok_and(|remote| remote == flow.remote)
-            })
-        };
-        let id =
-            self.process.fds.streams().find(is_current).or_else(|| self.process.fds.streams().next_back())?;
-        stack.tcp_info(id).ok()
-    }
-
     /// When a statement begins, and when its call is to end.
     fn moment(&self, time: &Time) -> Result<(Instant, Option<Instant>), String> {
-        let now = self.world.now;
+        let now = self.host.wire().now;
         let base = match time {
             Time::Now | Time::Any => return Ok((now, None)),
             Time::Absolute(_) => Instant::ZERO,
@@ -420,7 +419,7 @@ impl Runner<'_> {
                 Ok(Some(Instant::ZERO + self.seconds(latest)?))
             }
             Time::Relative(Span { latest: Some(latest), .. }) => {
-                Ok(Some(self.world.now + self.seconds(latest)?))
+                Ok(Some(self.host.wire().now + self.seconds(latest)?))
             }
             _ => Ok(None),
         }
@@ -435,13 +434,20 @@ impl Runner<'_> {
     }
 
     fn stamps(&self) -> Stamps {
-        if self.world.settings.ts_tick.is_some() { Stamps::Ticking } else { Stamps::Named }
+        match self.host.wire().settings.ts_tick {
+            _ if H::REAL_TIME => Stamps::Near,
+            Some(_) => Stamps::Ticking,
+            None => Stamps::Named,
+        }
     }
 
     fn about_packet(&self, line: &Line, message: String, seen: &Seen) -> Box<Failure> {
-        let flow = self.world.flow_of(seen).map(|index| &self.world.flows[index]);
+        let wire = self.host.wire();
+        let flow = wire.flow_of(seen).map(|index| &wire.flows[index]);
+        let shown = compare::show(seen, flow);
+        let why = if H::REAL_TIME { String::new() } else { format!("    {}", seen.why) };
         let mut failure = Failure::new(line, message);
-        failure.actual = Some(format!("{} > {}    {}", seen.at, compare::show(seen, flow), seen.why));
+        failure.actual = Some(format!("{} > {shown}{why}", seen.at));
         failure
     }
 

@@ -12,6 +12,29 @@ pub struct Script {
     pub(super) file: String,
     pub(super) settings: Settings,
     pub(super) statements: Vec<Statement>,
+    pub(super) mark: Option<Mark>,
+}
+
+/// What a script says about Linux at its head: `// Linux: same`, or `// Linux: differs, because...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Linux does the same on the wire.
+    Same,
+    /// It does not; why.
+    Differs(String),
+}
+
+impl Mark {
+    /// The mark in the comment that a script begins with.
+    pub(super) fn find(text: &str) -> Option<Self> {
+        let head = text.lines().take_while(|line| line.starts_with("//"));
+        let said =
+            head.filter_map(|line| line.trim_start_matches('/').trim().strip_prefix("Linux: ")).next()?;
+        match said.strip_prefix("differs") {
+            Some(why) => Some(Self::Differs(why.trim_start_matches([',', ':', ' ']).to_owned())),
+            None => said.starts_with("same").then_some(Self::Same),
+        }
+    }
 }
 
 /// One statement.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub(super) keepalive: tcp::Keepalive,
     /// `--define=NAME=VALUE`
     pub(super) defined: Vec<(String, Value)>,
+    /// What was set, as it was said.
+    pub(super) said: Vec<(String, String)>,
 }
 
 /// What runs below: `--ip_version`.
@@ -69,6 +71,7 @@ impl Default for Settings {
             fast_open_key: None,
             keepalive: tcp::Keepalive::default(),
             defined: Vec::new(),
+            said: Vec::new(),
         }
     }
 }
@@ -156,7 +159,9 @@ impl Settings {
             let known: Vec<&str> = KEYS.iter().map(|(name, ..)| *name).collect();
             return Err(format!("expected one of the settings {}, found `{key}`", known.join(" ")));
         };
-        set(self, value).ok_or_else(|| format!("expected --{key}= with {what}, found `{value}`"))
+        set(self, value).ok_or_else(|| format!("expected --{key}= with {what}, found `{value}`"))?;
+        self.said.push((key.to_owned(), value.to_owned()));
+        Ok(())
     }
 
     /// Our address.

@@ -4,8 +4,8 @@ use super::cursor::Cursor;
 use super::error::ParseError;
 use super::settings::Settings;
 
-/// Linux's name, and ours.
-const SYSCTLS: &[(&str, &str)] = &[
+/// Linux's name below `net.ipv4`, and ours.
+pub(super) const SYSCTLS: &[(&str, &str)] = &[
     ("tcp_timestamps", "timestamps"),
     ("tcp_sack", "sack"),
     ("tcp_window_scaling", "window_scaling"),

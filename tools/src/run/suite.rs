@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Sinks;
 use super::error::Error;
+use super::linux;
 use super::report::Report;
-use super::script::Script;
+use super::script::{Mark, Script};
 
 /// How a run of many scripts went.
 #[derive(Debug, serde::Serialize)]
@@ -20,6 +21,11 @@ impl Suite {
     /// Whether all passed.
     pub fn passed(&self) -> bool {
         self.reports.iter().all(Report::passed)
+    }
+
+    /// The reports of those that were not run.
+    pub fn skipped(&self) -> impl Iterator<Item = &Report> {
+        self.reports.iter().filter(|report| report.skipped.is_some())
     }
 
     /// The reports of those that failed.
@@ -51,17 +57,37 @@ pub fn run_files(files: &[PathBuf], settings: &[(String, String)], sinks: &Sinks
     // What is written down tells one run after another.
     let workers = match sinks {
         Sinks { capture: Some(_), .. } | Sinks { events: Some(_), .. } => 1,
-        Sinks { .. } => std::thread::available_parallelism().map_or(1, usize::from).min(scripts.len()),
+        Sinks { .. } => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    Ok(run_all(&scripts, workers, |script| script.run(sinks)))
+}
+
+/// The same against the kernel of this machine. `only` chooses scripts by what they say about Linux.
+///
+/// # Errors
+/// As [`run_files`].
+pub fn run_files_on_linux(
+    files: &[PathBuf],
+    settings: &[(String, String)],
+    linux: &linux::Settings,
+    only: impl Fn(Option<&Mark>) -> bool,
+) -> Result<Suite, Error> {
+    let mut scripts: Vec<Script> = files.iter().map(|file| load(file, settings)).collect::<Result<_, _>>()?;
+    scripts.retain(|script| only(script.mark()));
+    Ok(run_all(&scripts, linux.workers, |script| script.run_on_linux(linux)))
+}
+
+/// Runs scripts, as many at a time as there are workers.
+fn run_all(scripts: &[Script], workers: usize, run: impl Fn(&Script) -> Report + Sync) -> Suite {
     let next = AtomicUsize::new(0);
     let slots: Vec<Mutex<Option<Report>>> = scripts.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
-        for _ in 0..workers {
+        for _ in 0..workers.min(scripts.len()) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let (Some(script), Some(slot)) = (scripts.get(index), slots.get(index)) else { return };
-                    let report = script.run(sinks);
+                    let report = run(script);
                     if let Ok(mut slot) = slot.lock() {
                         *slot = Some(report);
                     }
@@ -70,7 +96,7 @@ pub fn run_files(files: &[PathBuf], settings: &[(String, String)], sinks: &Sinks
         }
     });
     let reports = slots.into_iter().filter_map(|slot| slot.into_inner().ok().flatten()).collect();
-    Ok(Suite { reports })
+    Suite { reports }
 }
 
 fn load(file: &Path, settings: &[(String, String)]) -> Result<Script, Error> {

@@ -10,6 +10,7 @@ use ustack::wire::ip::Protocol;
 pub(super) mod flag {
     pub(crate) const SYN: u16 = 0x002;
     pub(crate) const RST: u16 = 0x004;
+    pub(crate) const PSH: u16 = 0x008;
     pub(crate) const ACK: u16 = 0x010;
 }
 

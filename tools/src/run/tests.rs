@@ -151,3 +151,12 @@ fn a_failure_tells_what_the_stack_decided() {
     let last = told.split("what the stack decided:\n").nth(1).unwrap_or_default();
     assert!(last.contains("lost by=rto bytes=1000 again=0 total=1000"), "{told}");
 }
+
+#[test]
+fn a_script_says_at_its_head_what_linux_does() {
+    let mark = |text: &str| Script::parse("t.pkt", text).unwrap().mark().cloned();
+    assert_eq!(mark("// Shows.\n// Linux: same\n"), Some(super::Mark::Same));
+    let why = "it waits.".to_owned();
+    assert_eq!(mark("// Shows.\n// Linux: differs, it waits.\n\n"), Some(super::Mark::Differs(why)));
+    assert_eq!(mark("// Shows that Linux: same\n\n// Linux: same\n"), None);
+}

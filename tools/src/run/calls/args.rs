@@ -7,25 +7,28 @@ use crate::run::expr::{Expr, Value};
 use crate::run::scope::Scope;
 use crate::run::script::{Argument, CallResult, CallSpec};
 
+/// Bytes of the largest buffer that a script can name.
+const MAX_BUFFER: i64 = 1 << 28;
+
 /// A call's arguments with what names in them stand for.
 pub(in crate::run) struct Args<'a> {
-    pub(super) call: &'a CallSpec,
-    pub(super) scope: &'a Scope,
+    pub(in crate::run) call: &'a CallSpec,
+    pub(in crate::run) scope: &'a Scope,
 }
 
 impl<'a> Args<'a> {
-    pub(super) fn get(&self, index: usize) -> Result<&'a Argument, String> {
+    pub(in crate::run) fn get(&self, index: usize) -> Result<&'a Argument, String> {
         let missing = || format!("{} has no argument {}", self.call.name, index + 1);
         self.call.arguments.get(index).ok_or_else(missing)
     }
 
     /// A number.
-    pub(super) fn int(&self, index: usize) -> Result<i64, String> {
+    pub(in crate::run) fn int(&self, index: usize) -> Result<i64, String> {
         self.value(self.get(index)?)
     }
 
     /// A number, or `default` where there is no argument or `...`.
-    pub(super) fn int_or(&self, index: usize, default: i64) -> Result<i64, String> {
+    pub(in crate::run) fn int_or(&self, index: usize, default: i64) -> Result<i64, String> {
         match self.call.arguments.get(index) {
             None | Some(Argument::Any) => Ok(default),
             Some(argument) => self.value(argument),
@@ -33,7 +36,7 @@ impl<'a> Args<'a> {
     }
 
     /// The number that an argument is.
-    pub(super) fn value(&self, argument: &Argument) -> Result<i64, String> {
+    pub(in crate::run) fn value(&self, argument: &Argument) -> Result<i64, String> {
         match argument {
             Argument::Expr(expr) => self.scope.int(expr),
             Argument::List(list) if list.len() == 1 => self.value(&list[0]),
@@ -45,7 +48,7 @@ impl<'a> Args<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&self, argument: &Argument) -> Result<String, String> {
+    pub(in crate::run) fn text(&self, argument: &Argument) -> Result<String, String> {
         match argument {
             Argument::Expr(expr) => match self.scope.eval(expr)? {
                 Value::Text(text) => Ok(text),
@@ -57,7 +60,7 @@ impl<'a> Args<'a> {
     }
 
     /// The name that an argument is: `SO_ERROR`.
-    pub(super) fn name(&self, index: usize) -> Result<&'a str, String> {
+    pub(in crate::run) fn name(&self, index: usize) -> Result<&'a str, String> {
         match self.get(index)? {
             Argument::Expr(Expr::Name(name)) => Ok(name),
             _ => Err(format!("argument {} of {} is to be a name", index + 1, self.call.name)),
@@ -65,7 +68,7 @@ impl<'a> Args<'a> {
     }
 
     /// A part of a struct by its name.
-    pub(super) fn part(&self, argument: &'a Argument, name: &str) -> Option<&'a Argument> {
+    pub(in crate::run) fn part(&self, argument: &'a Argument, name: &str) -> Option<&'a Argument> {
         match argument {
             Argument::Struct(parts) => parts.iter().find(|(key, _)| key == name).map(|(_, part)| part),
             Argument::List(list) if list.len() == 1 => self.part(&list[0], name),
@@ -73,30 +76,8 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// How many bytes the pieces `[{..., 1000}, {..., 2}]` have together.
-    pub(super) fn pieces(&self, argument: &Argument) -> Result<usize, String> {
-        let Argument::List(list) = argument else {
-            return Err(format!("{} wants a list of pieces: [{{..., 1000}}]", self.call.name));
-        };
-        let mut total = 0;
-        for piece in list {
-            let Argument::Struct(parts) = piece else {
-                return Err("a piece is written {..., 1000}".into());
-            };
-            let (_, length) = parts.last().ok_or("a piece is written {..., 1000}")?;
-            total += usize::try_from(self.value(length)?).map_err(|_| "a length is not negative")?;
-        }
-        Ok(total)
-    }
-
-    /// The same for `{msg_name(...)=..., msg_iov(2)=[{..., 1000}, {..., 2}], msg_flags=0}`.
-    pub(super) fn message(&self, index: usize) -> Result<usize, String> {
-        let pieces = self.part(self.get(index)?, "msg_iov");
-        self.pieces(pieces.ok_or("a message is written {msg_iov(1)=[{..., 1000}]}")?)
-    }
-
     /// `{sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr("192.0.2.1")}`; `None` for `...`.
-    pub(super) fn address(&self, index: usize) -> Result<Option<SocketAddr>, String> {
+    pub(in crate::run) fn address(&self, index: usize) -> Result<Option<SocketAddr>, String> {
         let argument = match self.call.arguments.get(index) {
             None | Some(Argument::Any) => return Ok(None),
             Some(argument) => argument,
@@ -116,6 +97,27 @@ impl<'a> Args<'a> {
         Ok(Some(SocketAddr::new(self.ip(ip)?, port)))
     }
 
+    /// How many bytes a call that moves bytes is to move.
+    pub(in crate::run) fn bytes(&self) -> Result<usize, String> {
+        match self.call.name.as_str() {
+            "readv" | "writev" => self.pieces(self.get(1)?),
+            "recvmsg" | "sendmsg" => self.message(1),
+            _ => match self.int(2)? {
+                number @ 0..=MAX_BUFFER => Ok(number as usize),
+                number => Err(format!("{number} is no length of a buffer")),
+            },
+        }
+    }
+
+    /// The flags of a call that has some.
+    pub(in crate::run) fn flags(&self) -> Result<i64, String> {
+        match self.call.name.as_str() {
+            "recv" | "recvfrom" | "send" | "sendto" => self.int_or(3, 0),
+            "recvmsg" | "sendmsg" => self.int_or(2, 0),
+            _ => Ok(0),
+        }
+    }
+
     /// The descriptor in the first argument.
     pub(super) fn fd<'b>(&self, fds: &'b Fds) -> Result<Option<&'b Fd>, String> {
         Ok(fds.get(self.int(0)?))
@@ -130,6 +132,28 @@ impl<'a> Args<'a> {
             },
             _ => Ok(fds.free()),
         }
+    }
+
+    /// How many bytes the pieces `[{..., 1000}, {..., 2}]` have together.
+    fn pieces(&self, argument: &Argument) -> Result<usize, String> {
+        let Argument::List(list) = argument else {
+            return Err(format!("{} wants a list of pieces: [{{..., 1000}}]", self.call.name));
+        };
+        let mut total = 0;
+        for piece in list {
+            let Argument::Struct(parts) = piece else {
+                return Err("a piece is written {..., 1000}".into());
+            };
+            let (_, length) = parts.last().ok_or("a piece is written {..., 1000}")?;
+            total += usize::try_from(self.value(length)?).map_err(|_| "a length is not negative")?;
+        }
+        Ok(total)
+    }
+
+    /// The same for `{msg_name(...)=..., msg_iov(2)=[{..., 1000}, {..., 2}], msg_flags=0}`.
+    fn message(&self, index: usize) -> Result<usize, String> {
+        let pieces = self.part(self.get(index)?, "msg_iov");
+        self.pieces(pieces.ok_or("a message is written {msg_iov(1)=[{..., 1000}]}")?)
     }
 
     fn ip(&self, argument: &Argument) -> Result<IpAddr, String> {

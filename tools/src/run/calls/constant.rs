@@ -81,14 +81,14 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("TCP_INFINITE_SSTHRESH", 0x7fff_ffff),
 ];
 
-pub(super) const O_NONBLOCK: i64 = 0x800;
-pub(super) const MSG_PEEK: i64 = 2;
+pub(in crate::run) const O_NONBLOCK: i64 = 0x800;
+pub(in crate::run) const MSG_PEEK: i64 = 2;
 pub(super) const MSG_DONTWAIT: i64 = 0x40;
 pub(super) const MSG_MORE: i64 = 0x8000;
 pub(super) const MSG_FASTOPEN: i64 = 0x2000_0000;
-pub(super) const FIONREAD: i64 = 0x541b;
-pub(super) const SIOCOUTQ: i64 = 0x5411;
-pub(super) const SIOCOUTQNSD: i64 = 0x894b;
+pub(in crate::run) const FIONREAD: i64 = 0x541b;
+pub(in crate::run) const SIOCOUTQ: i64 = 0x5411;
+pub(in crate::run) const SIOCOUTQNSD: i64 = 0x894b;
 
 /// Errors by their names.
 const ERRNOS: &[(&str, i64)] = &[
@@ -132,6 +132,12 @@ pub(in crate::run) fn constant(name: &str) -> Option<i64> {
 /// The number of an error.
 pub fn errno(name: &str) -> Option<i64> {
     ERRNOS.iter().find(|(known, _)| *known == name).map(|&(_, number)| number)
+}
+
+/// The name of an error.
+pub(in crate::run) fn errno_name(number: i32) -> &'static str {
+    let found = ERRNOS.iter().find(|&&(_, known)| known == i64::from(number));
+    found.map_or("an error without a name", |(name, _)| name)
 }
 
 /// The error that a system call answers with.

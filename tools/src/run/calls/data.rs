@@ -9,20 +9,12 @@ use super::{Args, Outcome, Process, Progress, fails, or_blocks, returns};
 use crate::run::flow::{first_wrong, pattern_bytes};
 use crate::run::world::World;
 
-/// Bytes of the largest buffer that a script can name.
-const MAX_BUFFER: i64 = 1 << 28;
-
 pub(super) fn receive(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
-    let room = match args.call.name.as_str() {
-        "readv" => args.pieces(args.get(1)?)?,
-        "recvmsg" => args.message(1)?,
-        _ => length(args.int(2)?)?,
-    };
-    let flags = flags(args)?;
+    let (room, flags) = (args.bytes()?, args.flags()?);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     let mut buffer = vec![0; room];
     let peeks = flags & MSG_PEEK != 0;
-    let taken = match fd.receive(&mut world.stack, world.now, &mut buffer, peeks) {
+    let taken = match fd.receive(&mut world.stack, world.wire.now, &mut buffer, peeks) {
         Ok(taken) => taken.bytes,
         Err("EAGAIN") => return Ok(or_blocks(fd, flags)),
         Err(errno) => return fails(errno),
@@ -43,14 +35,9 @@ pub(super) fn send(
     args: &Args<'_>,
     progress: &mut Progress,
 ) -> Result<Outcome, String> {
-    let count = match args.call.name.as_str() {
-        "writev" => args.pieces(args.get(1)?)?,
-        "sendmsg" => args.message(1)?,
-        _ => length(args.int(2)?)?,
-    };
-    let flags = flags(args)?;
+    let (count, flags) = (args.bytes()?, args.flags()?);
     let to = if args.call.name == "sendto" { args.address(4)? } else { None };
-    let default = world.socket_address(world.settings.remote(), world.settings.connect_port);
+    let default = world.wire.socket_address(world.wire.settings.remote(), world.wire.settings.connect_port);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     if flags & MSG_FASTOPEN != 0 {
         return send_fast_open(fd, world, count, to.unwrap_or(default), progress);
@@ -60,7 +47,7 @@ pub(super) fn send(
     }
     let is_connected = fd.id.is_some_and(|id| world.stack.peer_addr(id).is_ok());
     let to = to.or((args.call.name == "sendto" && !is_connected).then_some(default));
-    match fd.send(&mut world.stack, world.now, &pattern_bytes(0, count), to, false) {
+    match fd.send(&mut world.stack, world.wire.now, &pattern_bytes(0, count), to, false) {
         Ok(sent) => returns(sent),
         Err("EAGAIN") => Ok(or_blocks(fd, flags)),
         Err(errno) => fails(errno),
@@ -76,7 +63,7 @@ fn send_fast_open(
     progress: &mut Progress,
 ) -> Result<Outcome, String> {
     if !progress.begun {
-        match fd.connect_with_data(&mut world.stack, world.now, to, &pattern_bytes(0, count)) {
+        match fd.connect_with_data(&mut world.stack, world.wire.now, to, &pattern_bytes(0, count)) {
             Ok(taken) => {
                 progress.bytes = taken;
                 fd.written = taken as u32;
@@ -91,7 +78,7 @@ fn send_fast_open(
     if fd.nonblocking {
         return if progress.bytes > 0 { returns(progress.bytes) } else { fails("EINPROGRESS") };
     }
-    match fd.connect(&mut world.stack, world.now, to, true) {
+    match fd.connect(&mut world.stack, world.wire.now, to, true) {
         Ok(()) => returns(progress.bytes),
         Err("EAGAIN") => Ok(Outcome::Blocks),
         Err(errno) => fails(errno),
@@ -107,7 +94,7 @@ fn send_stream(
 ) -> Result<Outcome, String> {
     loop {
         let bytes = pattern_bytes(fd.written, count - progress.bytes);
-        match fd.send(&mut world.stack, world.now, &bytes, None, flags & MSG_MORE != 0) {
+        match fd.send(&mut world.stack, world.wire.now, &bytes, None, flags & MSG_MORE != 0) {
             Ok(taken) => {
                 progress.bytes += taken;
                 fd.written = fd.written.wrapping_add(taken as u32);
@@ -124,21 +111,4 @@ fn send_stream(
         }
     }
     returns(progress.bytes)
-}
-
-/// The flags of a call that has some.
-fn flags(args: &Args<'_>) -> Result<i64, String> {
-    match args.call.name.as_str() {
-        "recv" | "recvfrom" | "send" | "sendto" => args.int_or(3, 0),
-        "recvmsg" | "sendmsg" => args.int_or(2, 0),
-        _ => Ok(0),
-    }
-}
-
-fn length(number: i64) -> Result<usize, String> {
-    if (0..=MAX_BUFFER).contains(&number) {
-        Ok(number as usize)
-    } else {
-        Err(format!("{number} is no length of a buffer"))
-    }
 }

@@ -11,16 +11,19 @@ mod sockopt;
 
 use ustack::time::{Duration, Instant};
 
+use super::host::{Answer, Blocked};
 use super::scope::Scope;
-use super::script::{CallResult, CallSpec};
+use super::script::CallSpec;
 use super::world::World;
 pub(super) use args::Args;
-pub(super) use constant::constant;
+pub(super) use constant::{FIONREAD, MSG_PEEK, O_NONBLOCK, SIOCOUTQ, SIOCOUTQNSD, constant, errno_name};
 pub use constant::{errno, errno_of};
 pub(super) use fd::Fds;
 pub use fd::{Fd, Kind};
+pub(super) use poll::words;
 pub use socket::{Errno, Taken};
 pub use sockopt::OptionValue;
+pub(super) use sockopt::{expect, given};
 
 /// The calls that there are.
 pub(super) const NAMES: &[&str] = &[
@@ -54,24 +57,12 @@ pub(super) const NAMES: &[&str] = &[
 pub(super) struct Process {
     pub(super) fds: Fds,
     /// The call that has not returned yet.
-    pub(super) blocked: Option<Blocked>,
-}
-
-/// A call that has not returned yet.
-#[derive(Clone, Debug)]
-pub(super) struct Blocked {
-    pub(super) call: CallSpec,
-    /// When it began, and when it is to return.
-    pub(super) since: Instant,
-    pub(super) until: Instant,
-    /// Which statement it is.
-    pub(super) statement: super::report::Line,
-    progress: Progress,
+    pub(super) blocked: Option<(Blocked, Progress)>,
 }
 
 /// How far a call has come before it blocked.
 #[derive(Clone, Copy, Debug, Default)]
-struct Progress {
+pub(super) struct Progress {
     /// It has been tried before.
     begun: bool,
     /// Bytes written.
@@ -80,50 +71,10 @@ struct Progress {
     deadline: Option<Instant>,
 }
 
-/// What a call answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) value: i64,
-    pub(super) errno: Option<&'static str>,
-}
-
 /// How far a call came.
 enum Outcome {
     Returns(Answer),
     Blocks,
-}
-
-impl Answer {
-    const fn value(value: i64) -> Self {
-        Self { value, errno: None }
-    }
-
-    const fn error(errno: &'static str) -> Self {
-        Self { value: -1, errno: Some(errno) }
-    }
-
-    /// As a script writes it.
-    pub(super) fn show(&self) -> String {
-        match self.errno {
-            Some(errno) => format!("-1 {errno}"),
-            None => self.value.to_string(),
-        }
-    }
-
-    /// Whether it is what the script expects; shown as it would be written.
-    pub(super) fn expected(&self, result: &CallResult, scope: &Scope) -> Result<Option<String>, String> {
-        let CallResult::Is(value, errno) = result else { return Ok(None) };
-        let wanted = scope.int(value)?;
-        let error_fits = match (errno, self.errno) {
-            (Some(wanted), Some(actual)) => constant::errno(wanted) == constant::errno(actual),
-            (None, None) => true,
-            _ => false,
-        };
-        if wanted == self.value && error_fits {
-            return Ok(None);
-        }
-        Ok(Some(errno.as_ref().map_or_else(|| wanted.to_string(), |errno| format!("{wanted} {errno}"))))
-    }
 }
 
 impl Process {
@@ -145,7 +96,8 @@ impl Process {
             (Outcome::Blocks, Some(until)) => {
                 let call = call.clone();
                 let statement = statement.clone();
-                self.blocked = Some(Blocked { call, since: world.now, until, statement, progress });
+                let blocked = Blocked { call, since: world.wire.now, until, statement };
+                self.blocked = Some((blocked, progress));
                 Ok(None)
             }
             (Outcome::Blocks, None) => {
@@ -161,11 +113,11 @@ impl Process {
         world: &mut World,
         scope: &Scope,
     ) -> Result<Option<(Blocked, Answer)>, String> {
-        let Some(mut blocked) = self.blocked.take() else { return Ok(None) };
-        match self.attempt(world, scope, &blocked.call, &mut blocked.progress)? {
+        let Some((blocked, mut progress)) = self.blocked.take() else { return Ok(None) };
+        match self.attempt(world, scope, &blocked.call, &mut progress)? {
             Outcome::Returns(answer) => Ok(Some((blocked, answer))),
             Outcome::Blocks => {
-                self.blocked = Some(blocked);
+                self.blocked = Some((blocked, progress));
                 Ok(None)
             }
         }
@@ -173,7 +125,7 @@ impl Process {
 
     /// When a call that blocks gives up by itself.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.blocked.as_ref().and_then(|blocked| blocked.progress.deadline)
+        self.blocked.as_ref().and_then(|(_, progress)| progress.deadline)
     }
 
     fn attempt(

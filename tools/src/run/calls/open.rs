@@ -15,7 +15,7 @@ const SOCK_CLOEXEC: i64 = 0x80000;
 
 pub(super) fn socket(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let v6 = match args.int_or(0, -1)? {
-        -1 => world.settings.version != IpVersion::V4,
+        -1 => world.wire.settings.version != IpVersion::V4,
         2 => false,
         10 => true,
         _ => return fails("EAFNOSUPPORT"),
@@ -27,16 +27,16 @@ pub(super) fn socket(process: &mut Process, world: &mut World, args: &Args<'_>) 
         2 => Kind::Datagram,
         _ => return fails("EPROTONOSUPPORT"),
     };
-    let fd = Fd { nonblocking, ..Fd::new(kind, v6, &world.settings) };
+    let fd = Fd { nonblocking, ..Fd::new(kind, v6, &world.wire.settings) };
     let number = args.new_fd(&process.fds)?;
     process.fds.insert(number, fd)?;
-    world.forget_current();
+    world.wire.forget_current();
     returns(number as usize)
 }
 
 pub(super) fn bind(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let given = args.address(1)?;
-    let default = world.socket_address(world.settings.local(), world.settings.bind_port);
+    let default = world.wire.socket_address(world.wire.settings.local(), world.wire.settings.bind_port);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     match fd.bind(&mut world.stack, given.unwrap_or(default)) {
         Ok(()) => returns(0),
@@ -51,7 +51,7 @@ pub(super) fn listen(process: &mut Process, world: &mut World, args: &Args<'_>) 
     match fd.listen(&mut world.stack, backlog) {
         Ok(()) => {
             if is_new {
-                world.forget_current();
+                world.wire.forget_current();
             }
             returns(0)
         }
@@ -62,7 +62,7 @@ pub(super) fn listen(process: &mut Process, world: &mut World, args: &Args<'_>) 
 pub(super) fn accept(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let Some(listener) = args.fd(&process.fds)? else { return fails("EBADF") };
     let flags = if args.call.name == "accept4" { args.int_or(3, 0)? } else { 0 };
-    let accepted = match listener.accept(&mut world.stack, world.now) {
+    let accepted = match listener.accept(&mut world.stack, world.wire.now) {
         Ok(accepted) => accepted,
         Err("EAGAIN") => return Ok(or_blocks(listener, 0)),
         Err(errno) => return fails(errno),
@@ -79,11 +79,11 @@ pub(super) fn connect(
     args: &Args<'_>,
     progress: &Progress,
 ) -> Result<Outcome, String> {
-    let default = world.socket_address(world.settings.remote(), world.settings.connect_port);
+    let default = world.wire.socket_address(world.wire.settings.remote(), world.wire.settings.connect_port);
     let remote = args.address(1)?.unwrap_or(default);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     let before = fd.id;
-    let result = fd.connect(&mut world.stack, world.now, remote, progress.begun);
+    let result = fd.connect(&mut world.stack, world.wire.now, remote, progress.begun);
     if let Some(id) = fd.id
         && before.is_none()
         && fd.kind == Kind::Stream
@@ -105,7 +105,7 @@ pub(super) fn shutdown(process: &mut Process, world: &mut World, args: &Args<'_>
         _ => return fails("EINVAL"),
     };
     let Some(fd) = args.fd(&process.fds)? else { return fails("EBADF") };
-    match fd.shutdown(&mut world.stack, world.now, how) {
+    match fd.shutdown(&mut world.stack, world.wire.now, how) {
         Ok(()) => returns(0),
         Err(errno) => fails(errno),
     }
@@ -114,7 +114,7 @@ pub(super) fn shutdown(process: &mut Process, world: &mut World, args: &Args<'_>
 pub(super) fn close(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let Some(fd) = process.fds.remove(args.int(0)?) else { return fails("EBADF") };
     if let Some(id) = fd.id {
-        world.stack.close(world.now, id);
+        world.stack.close(world.wire.now, id);
     }
     returns(0)
 }
@@ -123,9 +123,9 @@ pub(super) fn close(process: &mut Process, world: &mut World, args: &Args<'_>) -
 pub(super) fn renew_flow(world: &mut World, id: SocketId) {
     let ends = world.stack.local_addr(id).ok().zip(world.stack.peer_addr(id).ok());
     if let Some((local, remote)) = ends
-        && let Some(index) = world.flow_between(Protocol::TCP, local, remote)
+        && let Some(index) = world.wire.flow_between(Protocol::TCP, local, remote)
     {
-        world.flows[index].handle_connect();
-        world.current = Some(index);
+        world.wire.flows[index].handle_connect();
+        world.wire.current = Some(index);
     }
 }

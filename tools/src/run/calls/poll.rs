@@ -24,7 +24,7 @@ pub(super) fn poll(
         return Err("poll asks about a list: [{fd=4, events=POLLIN}]".into());
     };
     if progress.deadline.is_none() {
-        progress.deadline = after_ms(world.now, args.int(2)?);
+        progress.deadline = after_ms(world.wire.now, args.int(2)?);
     }
     let mut ready = Vec::new();
     for entry in list {
@@ -35,7 +35,7 @@ pub(super) fn poll(
         ready.push((number, revents, field("revents")));
     }
     let count = ready.iter().filter(|(_, revents, _)| *revents != 0).count();
-    if count == 0 && progress.deadline.is_none_or(|deadline| world.now < deadline) {
+    if count == 0 && progress.deadline.is_none_or(|deadline| world.wire.now < deadline) {
         return Ok(Outcome::Blocks);
     }
     for (number, revents, wanted) in ready {
@@ -83,7 +83,7 @@ fn revents(process: &Process, world: &World, number: i64) -> i64 {
 }
 
 /// Events as a script writes them.
-fn words(events: i64) -> String {
+pub(in crate::run) fn words(events: i64) -> String {
     let names = [
         (IN, "POLLIN"),
         (OUT, "POLLOUT"),

@@ -25,14 +25,10 @@ pub enum OptionValue {
 
 /// `setsockopt(3, SOL_TCP, TCP_NODELAY, [1], 4) = 0`
 pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
-    let (name, value) = (args.name(2)?, args.get(3)?);
+    let name = args.name(2)?;
+    let value = given(args, name)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    let value = match name {
-        "TCP_CONGESTION" => OptionValue::Text(args.text(value)?),
-        "SO_LINGER" => OptionValue::Linger(read_linger(value, args)?),
-        _ => OptionValue::Int(args.value(value)?),
-    };
-    match fd.set_option(&mut world.stack, world.now, name, value) {
+    match fd.set_option(&mut world.stack, world.wire.now, name, value) {
         Ok(()) => returns(0),
         Err(errno) => fails(errno),
     }
@@ -40,25 +36,36 @@ pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> 
 
 /// `getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0`
 pub(super) fn get(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
-    let (name, wanted) = (args.name(2)?, args.get(3)?);
+    let name = args.name(2)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     let Some(value) = fd.option(&mut world.stack, name) else { return fails("ENOPROTOOPT") };
-    let answers = |text: String| Err(format!("getsockopt answers {text} for {name}"));
-    match (wanted, value) {
-        (Argument::Any, _) => {}
-        (wanted, OptionValue::Int(value)) if args.value(wanted)? != value => {
-            return answers(format!("[{value}]"));
-        }
-        (wanted, OptionValue::Text(text)) if args.text(wanted)? != text => {
-            return answers(format!("[\"{text}\"]"));
-        }
-        (wanted, OptionValue::Linger(linger)) if read_linger(wanted, args)? != linger => {
-            let seconds = linger.map_or(0, Duration::as_secs);
-            return answers(format!("{{onoff={}, linger={seconds}}}", u8::from(linger.is_some())));
-        }
-        _ => {}
-    }
+    expect(args, name, &value)?;
     returns(0)
+}
+
+/// The value that `setsockopt` is given.
+pub(in crate::run) fn given(args: &Args<'_>, name: &str) -> Result<OptionValue, String> {
+    let value = args.get(3)?;
+    Ok(match name {
+        "TCP_CONGESTION" => OptionValue::Text(args.text(value)?),
+        "SO_LINGER" => OptionValue::Linger(read_linger(value, args)?),
+        _ => OptionValue::Int(args.value(value)?),
+    })
+}
+
+/// An error if `getsockopt` is to answer another value than this.
+pub(in crate::run) fn expect(args: &Args<'_>, name: &str, value: &OptionValue) -> Result<(), String> {
+    let answers = |text: String| Err(format!("getsockopt answers {text} for {name}"));
+    match (args.get(3)?, value) {
+        (Argument::Any, _) => Ok(()),
+        (wanted, OptionValue::Int(value)) if args.value(wanted)? != *value => answers(format!("[{value}]")),
+        (wanted, OptionValue::Text(text)) if args.text(wanted)? != *text => answers(format!("[\"{text}\"]")),
+        (wanted, OptionValue::Linger(linger)) if read_linger(wanted, args)? != *linger => {
+            let seconds = linger.map_or(0, Duration::as_secs);
+            answers(format!("{{onoff={}, linger={seconds}}}", u8::from(linger.is_some())))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Fd {

@@ -8,7 +8,7 @@ mod time;
 use super::cursor::Cursor;
 use super::error::ParseError;
 use super::expr::Expr;
-use super::script::{Action, Check, Script, Statement, Time};
+use super::script::{Action, Check, Mark, Script, Statement, Time};
 use super::settings::Settings;
 use super::shell;
 
@@ -21,7 +21,7 @@ pub(super) fn script(file: &str, text: &str) -> Result<Script, ParseError> {
     while !cursor.is_at_end() {
         statements.extend(parse_statement(&mut cursor, &mut settings)?);
     }
-    Ok(Script { file: file.to_owned(), settings, statements })
+    Ok(Script { file: file.to_owned(), settings, statements, mark: Mark::find(text) })
 }
 
 /// `--key=value` at the top, any number on a line.

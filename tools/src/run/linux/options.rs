@@ -1,0 +1,128 @@
+//! The kernel's socket options by their names.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use nix::sys::socket::sockopt::GetOsString;
+use nix::sys::socket::{getsockopt, setsockopt};
+use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
+use socket2::Socket;
+
+use crate::run::calls::OptionValue;
+
+/// Options that are a number: name, level, and number of each.
+macro_rules! numbers {
+    ($($kind:ident $name:literal $level:path, $flag:path;)*) => {
+        $(sockopt_impl!($kind, Both, $level, $flag, i32);)*
+
+        /// The names of all.
+        const NUMBERS: &[&str] = &[$($name),*];
+
+        fn number(socket: &Socket, name: &str) -> nix::Result<i32> {
+            match name {
+                $($name => getsockopt(socket, $kind),)*
+                _ => Err(nix::Error::ENOPROTOOPT),
+            }
+        }
+
+        fn set_number(socket: &Socket, name: &str, value: i32) -> nix::Result<()> {
+            match name {
+                $($name => setsockopt(socket, $kind, &value),)*
+                _ => Err(nix::Error::ENOPROTOOPT),
+            }
+        }
+    };
+}
+
+#[allow(missing_docs, unreachable_pub, reason = "the macro makes a public type for each option")]
+mod kinds {
+    use super::*;
+
+    numbers! {
+        Error "SO_ERROR" libc::SOL_SOCKET, libc::SO_ERROR;
+        ReuseAddr "SO_REUSEADDR" libc::SOL_SOCKET, libc::SO_REUSEADDR;
+        ReusePort "SO_REUSEPORT" libc::SOL_SOCKET, libc::SO_REUSEPORT;
+        Broadcast "SO_BROADCAST" libc::SOL_SOCKET, libc::SO_BROADCAST;
+        SndBuf "SO_SNDBUF" libc::SOL_SOCKET, libc::SO_SNDBUF;
+        RcvBuf "SO_RCVBUF" libc::SOL_SOCKET, libc::SO_RCVBUF;
+        SndBufForce "SO_SNDBUFFORCE" libc::SOL_SOCKET, libc::SO_SNDBUFFORCE;
+        RcvBufForce "SO_RCVBUFFORCE" libc::SOL_SOCKET, libc::SO_RCVBUFFORCE;
+        RcvLowat "SO_RCVLOWAT" libc::SOL_SOCKET, libc::SO_RCVLOWAT;
+        KeepAlive "SO_KEEPALIVE" libc::SOL_SOCKET, libc::SO_KEEPALIVE;
+        KeepIdle "TCP_KEEPIDLE" libc::IPPROTO_TCP, libc::TCP_KEEPIDLE;
+        KeepIntvl "TCP_KEEPINTVL" libc::IPPROTO_TCP, libc::TCP_KEEPINTVL;
+        KeepCnt "TCP_KEEPCNT" libc::IPPROTO_TCP, libc::TCP_KEEPCNT;
+        NoDelay "TCP_NODELAY" libc::IPPROTO_TCP, libc::TCP_NODELAY;
+        Cork "TCP_CORK" libc::IPPROTO_TCP, libc::TCP_CORK;
+        QuickAck "TCP_QUICKACK" libc::IPPROTO_TCP, libc::TCP_QUICKACK;
+        MaxSeg "TCP_MAXSEG" libc::IPPROTO_TCP, libc::TCP_MAXSEG;
+        UserTimeout "TCP_USER_TIMEOUT" libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT;
+        SynCnt "TCP_SYNCNT" libc::IPPROTO_TCP, libc::TCP_SYNCNT;
+        Linger2 "TCP_LINGER2" libc::IPPROTO_TCP, libc::TCP_LINGER2;
+        DeferAccept "TCP_DEFER_ACCEPT" libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT;
+        WindowClamp "TCP_WINDOW_CLAMP" libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP;
+        NotSentLowat "TCP_NOTSENT_LOWAT" libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT;
+        FastOpen "TCP_FASTOPEN" libc::IPPROTO_TCP, libc::TCP_FASTOPEN;
+        FastOpenConnect "TCP_FASTOPEN_CONNECT" libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT;
+        FastOpenNoCookie "TCP_FASTOPEN_NO_COOKIE" libc::IPPROTO_TCP, libc::TCP_FASTOPEN_NO_COOKIE;
+        Ttl "IP_TTL" libc::IPPROTO_IP, libc::IP_TTL;
+        Tos "IP_TOS" libc::IPPROTO_IP, libc::IP_TOS;
+        MtuDiscover "IP_MTU_DISCOVER" libc::IPPROTO_IP, libc::IP_MTU_DISCOVER;
+        Mtu "IP_MTU" libc::IPPROTO_IP, libc::IP_MTU;
+        RecvErr "IP_RECVERR" libc::IPPROTO_IP, libc::IP_RECVERR;
+        UnicastHops "IPV6_UNICAST_HOPS" libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS;
+        Tclass "IPV6_TCLASS" libc::IPPROTO_IPV6, libc::IPV6_TCLASS;
+        V6Only "IPV6_V6ONLY" libc::IPPROTO_IPV6, libc::IPV6_V6ONLY;
+    }
+
+    sockopt_impl!(TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, OsString, GetOsString<[u8; 512]>);
+
+    pub(super) fn is_number(name: &str) -> bool {
+        NUMBERS.contains(&name)
+    }
+
+    pub(super) fn get_number(socket: &Socket, name: &str) -> io::Result<i32> {
+        Ok(number(socket, name)?)
+    }
+
+    pub(super) fn put_number(socket: &Socket, name: &str, value: i32) -> io::Result<()> {
+        Ok(set_number(socket, name, value)?)
+    }
+
+    /// `struct tcp_info` as the kernel writes it, as long as the kernel knows it.
+    pub(in super::super) fn tcp_info(socket: &Socket) -> Option<Vec<u8>> {
+        getsockopt(socket, TcpInfo).ok().map(|bytes| bytes.as_bytes().to_vec())
+    }
+}
+
+pub(super) use kinds::tcp_info;
+
+/// Whether there is an option of that name.
+pub(super) fn is_known(name: &str) -> bool {
+    matches!(name, "SO_LINGER" | "TCP_CONGESTION") || kinds::is_number(name)
+}
+
+pub(super) fn get(socket: &Socket, name: &str) -> io::Result<OptionValue> {
+    Ok(match name {
+        "SO_LINGER" => OptionValue::Linger(socket.linger()?.map(Into::into)),
+        "TCP_CONGESTION" => {
+            let name = socket.tcp_congestion()?;
+            let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            OptionValue::Text(String::from_utf8_lossy(text).into_owned())
+        }
+        _ => OptionValue::Int(kinds::get_number(socket, name)?.into()),
+    })
+}
+
+pub(super) fn set(socket: &Socket, name: &str, value: OptionValue) -> io::Result<()> {
+    match value {
+        OptionValue::Linger(linger) => socket.set_linger(linger.map(Duration::from)),
+        OptionValue::Text(text) => socket.set_tcp_congestion(text.as_bytes()),
+        OptionValue::Int(number) => {
+            let number = i32::try_from(number).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+            kinds::put_number(socket, name, number)
+        }
+    }
+}
