@@ -1,15 +1,18 @@
 //! One direction of a link: frames go in, their fates are decided, they come out when it is time.
 
 use core::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::dice::Dice;
 use super::fate::{Counts, Drop, Fate, FateList, Fated, Playback};
 use super::impair::Impairment;
-use crate::buf::frame::{Checksum, Offload, TxFrame};
+use super::queue::Queue;
+use crate::buf::frame::{Checksum, Medium, Offload, TxFrame};
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
+use crate::wire::ecn;
+use crate::wire::ethernet::{self, EtherType};
 
 /// Most fates that a channel writes down, unless told otherwise.
 const DEFAULT_LIST_LIMIT: usize = 1 << 20;
@@ -26,10 +29,8 @@ pub struct Channel {
     counts: Counts,
     list: Option<FateList>,
     list_limit: usize,
-    /// When the last frame that waits for the rate has been sent.
-    line_free: Instant,
-    /// When each frame that waits for the rate, or is being sent, will have been; in order.
-    queue: VecDeque<Instant>,
+    medium: Medium,
+    queue: Queue,
     /// Arrival, order of decision, slot.
     arrivals: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     order: u64,
@@ -102,13 +103,19 @@ impl Channel {
             counts: Counts::default(),
             list: None,
             list_limit: DEFAULT_LIST_LIMIT,
-            line_free: Instant::ZERO,
-            queue: VecDeque::new(),
+            medium: Medium::Ethernet,
+            queue: Queue::default(),
             arrivals: BinaryHeap::new(),
             order: 0,
             slots: Vec::new(),
             free: Vec::new(),
         }
+    }
+
+    /// The same, for frames that begin as `medium` has it; Ethernet unless this is called.
+    #[must_use]
+    pub fn on(self, medium: Medium) -> Self {
+        Self { medium, ..self }
     }
 
     /// The name that its fates go by.
@@ -150,6 +157,14 @@ impl Channel {
         };
         if fate.drop.is_none() && !self.has_room(now) {
             fate = Fate { drop: Some(Drop::Overflow), ..Fate::PLAIN };
+        } else if fate.drop.is_none() && self.config.is_managed() && matches!(self.source, Source::Dice(_)) {
+            // What is played back tells the queue's decisions, too.
+            let capable = self.packet_at(sent.head).is_some_and(|at| ecn::field(&sent.head[at..]) != Some(0));
+            self.queue.judge(now, &self.config, capable, &mut fate);
+        }
+        if fate.drop == Some(Drop::Early) {
+            self.queue.push_dropped(now, sent.len());
+            fate = Fate { drop: fate.drop, ..Fate::PLAIN };
         }
         let is_special = fate != Fate::regular(&self.config);
         let mut passage = Passage { frame, fate, arrival: None, copy_arrival: None, is_special };
@@ -201,10 +216,21 @@ impl Channel {
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
-        while self.queue.front().is_some_and(|sent| *sent <= now) {
-            self.queue.pop_front();
-        }
-        self.held() < self.config.limit && self.config.queue.is_none_or(|queue| self.queue.len() < queue)
+        let waiting = self.queue.len(now);
+        self.held() < self.config.limit && self.config.queue.is_none_or(|queue| waiting < queue)
+    }
+
+    /// Where the IP packet of a frame begins, if it carries one.
+    fn packet_at(&self, frame: &[u8]) -> Option<usize> {
+        let at = match self.medium {
+            Medium::Ip => 0,
+            Medium::Ethernet => {
+                let (header, _) = ethernet::Header::parse(frame).ok()?;
+                let is_ip = matches!(header.ether_type, EtherType::IPV4 | EtherType::IPV6);
+                is_ip.then_some(ethernet::HEADER_LEN)?
+            }
+        };
+        (frame.len() > at).then_some(at)
     }
 
     /// Puts a frame, or its copy, on its way; answers when it arrives.
@@ -217,11 +243,7 @@ impl Channel {
     ) -> Instant {
         let Passage { frame: number, fate, .. } = *passage;
         let sent = match self.config.rate {
-            Some(rate) => {
-                self.line_free = self.line_free.max(now) + rate.time(frame.len());
-                self.queue.push_back(self.line_free);
-                self.line_free
-            }
+            Some(rate) => self.queue.push(now, &rate, frame.len()),
             None => now,
         };
         let arrival = sent + copy_delay.unwrap_or(if fate.reorder { Duration::ZERO } else { fate.delay });
@@ -229,9 +251,13 @@ impl Channel {
             self.slots.push(Slot::EMPTY);
             self.slots.len() - 1
         });
+        let packet_at = self.packet_at(frame.head).filter(|_| fate.mark);
         let slot = &mut self.slots[index];
         slot.bytes.clear();
         frame.copy_to(&mut slot.bytes);
+        if let Some(at) = packet_at {
+            ecn::mark(&mut slot.bytes[at..]);
+        }
         (slot.frame, slot.fate, slot.is_copy) = (number, fate, copy_delay.is_some());
         (slot.is_special, slot.offload, slot.why) = (passage.is_special, frame.offload, frame.why);
         if let (Some(corruption), false) = (fate.corrupt, slot.is_copy) {

@@ -74,6 +74,7 @@ impl Dice {
             delay: if reorder { Duration::ZERO } else { delay },
             reorder,
             duplicate: duplicate.then_some(copy_delay),
+            mark: false,
             corrupt: corruption.filter(|_| corrupt),
         }
     }

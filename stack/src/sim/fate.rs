@@ -22,6 +22,8 @@ pub struct Fate {
     pub reorder: bool,
     /// It arrives a second time, with this delay.
     pub duplicate: Option<Duration>,
+    /// The queue sets congestion experienced in its IP header.
+    pub mark: bool,
     /// One bit of it is flipped. The copy of a duplicate stays whole.
     pub corrupt: Option<Corruption>,
 }
@@ -33,6 +35,8 @@ pub enum Drop {
     Loss,
     /// There was no room.
     Overflow,
+    /// A queue that keeps itself short could not mark it.
+    Early,
 }
 
 /// Which bit is flipped.
@@ -61,8 +65,14 @@ impl Corruption {
 
 impl Fate {
     /// The frame passes, at once and unharmed.
-    pub const PLAIN: Self =
-        Self { drop: None, delay: Duration::ZERO, reorder: false, duplicate: None, corrupt: None };
+    pub const PLAIN: Self = Self {
+        drop: None,
+        delay: Duration::ZERO,
+        reorder: false,
+        duplicate: None,
+        mark: false,
+        corrupt: None,
+    };
 
     /// What happens without luck: only the delay that every frame has.
     pub(super) fn regular(config: &Impairment) -> Self {
@@ -85,6 +95,7 @@ impl fmt::Display for Fate {
         match self.drop {
             Some(Drop::Loss) => return f.write_str("drop"),
             Some(Drop::Overflow) => return f.write_str("overflow"),
+            Some(Drop::Early) => return f.write_str("early"),
             None => {}
         }
         let mut separator = "";
@@ -95,6 +106,9 @@ impl fmt::Display for Fate {
         };
         if let Some(Corruption { byte, bit }) = self.corrupt {
             part(format_args!("corrupt byte {byte} bit {bit}"))?;
+        }
+        if self.mark {
+            part(format_args!("mark"))?;
         }
         if self.reorder {
             part(format_args!("reorder"))?;
@@ -116,11 +130,13 @@ impl fmt::Display for Comment {
         match fate.drop {
             Some(Drop::Loss) => return f.write_str("fate=drop"),
             Some(Drop::Overflow) => return f.write_str("fate=overflow"),
+            Some(Drop::Early) => return f.write_str("fate=early"),
             None => {}
         }
         let delayed = !fate.reorder && !fate.delay.is_zero();
         let words = [
             (fate.corrupt.is_some(), "corrupt"),
+            (fate.mark, "mark"),
             (fate.reorder, "reorder"),
             (delayed, "delay"),
             (fate.duplicate.is_some(), "duplicate"),
@@ -150,14 +166,15 @@ impl FromStr for Fate {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        const DECISION: &str =
-            "expected drop, overflow, pass, delay TIME, reorder, duplicate TIME or corrupt byte N bit N";
+        const DECISION: &str = "expected drop, overflow, early, pass, mark, delay TIME, reorder, duplicate TIME or corrupt byte N bit N";
         let mut fate = Self::PLAIN;
         for part in text.split(';') {
             let words: Vec<&str> = part.split_whitespace().collect();
             match words[..] {
                 ["drop"] => fate.drop = Some(Drop::Loss),
                 ["overflow"] => fate.drop = Some(Drop::Overflow),
+                ["early"] => fate.drop = Some(Drop::Early),
+                ["mark"] => fate.mark = true,
                 ["pass"] => {}
                 ["delay", span] => fate.delay = time(span).ok_or(DECISION)?,
                 ["reorder"] => fate.reorder = true,
@@ -286,6 +303,10 @@ pub struct Counts {
     pub lost: u64,
     /// Dropped because there was no room.
     pub overflowed: u64,
+    /// Dropped by a queue that keeps itself short.
+    pub early: u64,
+    /// Marked by the queue.
+    pub marked: u64,
     /// Arrived twice.
     pub duplicated: u64,
     /// Arrived with a bit flipped.
@@ -302,7 +323,9 @@ impl Counts {
         match fate.drop {
             Some(Drop::Loss) => self.lost += 1,
             Some(Drop::Overflow) => self.overflowed += 1,
+            Some(Drop::Early) => self.early += 1,
             None => {
+                self.marked += u64::from(fate.mark);
                 self.duplicated += u64::from(fate.duplicate.is_some());
                 self.corrupted += u64::from(fate.corrupt.is_some());
                 self.reordered += u64::from(fate.reorder);
@@ -317,6 +340,8 @@ impl fmt::Display for Counts {
         let kinds = [
             (self.lost, "lost"),
             (self.overflowed, "overflowed"),
+            (self.early, "dropped early"),
+            (self.marked, "marked"),
             (self.duplicated, "duplicated"),
             (self.corrupted, "corrupted"),
             (self.reordered, "reordered"),
@@ -338,7 +363,9 @@ mod tests {
                     frame 18 of a->b: corrupt byte 37 bit 3; delay 10.2ms; duplicate 11ms\n\
                     frame 2 of b->a: reorder\n\
                     frame 3 of b->a: overflow\n\
-                    frame 4 of b->a: pass\n";
+                    frame 4 of b->a: pass\n\
+                    frame 5 of b->a: mark; delay 10ms\n\
+                    frame 6 of b->a: early\n";
         let list: FateList = text.parse().unwrap();
         assert_eq!(list.to_string(), text);
         assert_eq!(list.entries[0].fate.comment().to_string(), "fate=drop");
@@ -353,7 +380,9 @@ mod tests {
     fn says_which_line_is_wrong() {
         let error = |text: &str| text.parse::<FateList>().unwrap_err().to_string();
         assert_eq!(error("\nframe x of a->b: drop"), "line 2: expected `frame N of CHANNEL: FATE`");
-        assert!(error("frame 1 of a->b: dropped").starts_with("line 1: expected drop, overflow, pass"));
+        assert!(
+            error("frame 1 of a->b: dropped").starts_with("line 1: expected drop, overflow, early, pass")
+        );
         assert!(error("frame 1 of a->b: corrupt byte 1 bit 8").starts_with("line 1: expected drop"));
     }
 

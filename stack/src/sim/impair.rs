@@ -34,6 +34,10 @@ pub struct Impairment {
     pub rate: Option<Rate>,
     /// Most frames that wait for the rate, the one being sent included; None leaves it to `limit`.
     pub queue: Option<usize>,
+    /// Marks what is ECN-capable while the queue for the rate is at least so long.
+    pub mark: Option<Threshold>,
+    /// Keeps the queue for the rate short: marks what is ECN-capable and drops the rest.
+    pub codel: Option<Codel>,
     /// Most frames held in all, waiting or on their way; what comes on top is dropped.
     pub limit: usize,
     /// Seed of this direction's dice; None leaves it to the network or device.
@@ -56,6 +60,8 @@ impl Impairment {
         reorder: Reorder { chance: Chance::NEVER, gap: 1 },
         rate: None,
         queue: None,
+        mark: None,
+        codel: None,
         limit: DEFAULT_LIMIT,
         seed: None,
     };
@@ -63,6 +69,11 @@ impl Impairment {
     /// A wire that takes `delay` from end to end and does nothing else.
     pub const fn delay(delay: Duration) -> Self {
         Self { delay, ..Self::NONE }
+    }
+
+    /// Whether the queue marks or drops before it is full.
+    pub(super) fn is_managed(&self) -> bool {
+        self.mark.is_some() || self.codel.is_some()
     }
 
     /// Whether frames pass as if there were nothing.
@@ -182,6 +193,31 @@ pub struct Reorder {
 impl Default for Reorder {
     fn default() -> Self {
         Impairment::NONE.reorder
+    }
+}
+
+/// How long a queue is when it begins to mark (RFC 3168 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// So many frames wait, the one being sent included.
+    Frames(usize),
+    /// So many bytes wait, those being sent included.
+    Bytes(usize),
+}
+
+/// CoDel, which looks at how long frames wait (RFC 8289).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codel {
+    /// How long they may.
+    pub target: Duration,
+    /// For how long they may wait longer than that: about a round trip.
+    pub interval: Duration,
+}
+
+impl Default for Codel {
+    /// RFC 8289 section 4.2 and 4.3: 5 ms and 100 ms.
+    fn default() -> Self {
+        Self { target: Duration::from_millis(5), interval: Duration::from_millis(100) }
     }
 }
 

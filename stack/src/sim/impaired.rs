@@ -49,8 +49,9 @@ pub struct Passed {
 impl<D: Device> Impaired<D> {
     /// Makes `inner` bad: `outgoing` happens to what is sent, `incoming` to what is received.
     pub fn new(inner: D, outgoing: Impairment, incoming: Impairment, seed: u64) -> Self {
-        let outgoing = Channel::new("out", outgoing, seed, 0);
-        let incoming = Channel::new("in", incoming, seed, 1);
+        let medium = inner.capabilities().medium;
+        let outgoing = Channel::new("out", outgoing, seed, 0).on(medium);
+        let incoming = Channel::new("in", incoming, seed, 1).on(medium);
         Self { inner, outgoing, incoming, refused: 0, capture: None, trace: None }
     }
 

@@ -13,11 +13,14 @@ mod impaired;
 mod link;
 mod network;
 mod node;
+mod queue;
 mod trace;
 
 pub use channel::{Channel, Delivery, Passage};
 pub use fate::{Corruption, Counts, Drop, Fate, FateError, FateList, Fated};
-pub use impair::{Chance, Distribution, Impairment, ImpairmentError, Loss, Probability, Rate, Reorder};
+pub use impair::{
+    Chance, Codel, Distribution, Impairment, ImpairmentError, Loss, Probability, Rate, Reorder, Threshold,
+};
 pub use impaired::{Impaired, Passed};
 pub use link::{Link, LinkConfig, Port};
 pub use network::{LinkId, Network, NodeId, Stop};

@@ -211,8 +211,8 @@ impl<N: Node> Network<N> {
         let [forward, backward] = self.channel_names(ends);
         let direction = |end: usize| (link as u64) << 1 | end as u64;
         let channels = [
-            Channel::new(&forward, config.forward, self.seed, direction(0)),
-            Channel::new(&backward, config.backward, self.seed, direction(1)),
+            Channel::new(&forward, config.forward, self.seed, direction(0)).on(config.medium),
+            Channel::new(&backward, config.backward, self.seed, direction(1)).on(config.medium),
         ];
         for (end, port) in ends.into_iter().enumerate() {
             let station = &mut self.stations[port.node.0];

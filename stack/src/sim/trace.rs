@@ -51,7 +51,11 @@ impl Traced {
         match fate.drop {
             Some(Drop::Loss) => notes.push("lost".to_owned()),
             Some(Drop::Overflow) => notes.push("no room in the queue".to_owned()),
+            Some(Drop::Early) => notes.push("dropped by the queue".to_owned()),
             None => notes.extend(arrival.map(|time| after(time - self.time))),
+        }
+        if fate.mark {
+            notes.push("marked CE".to_owned());
         }
         if fate.reorder {
             notes.push("overtakes".to_owned());

@@ -7,6 +7,7 @@
 pub mod acc_ecn;
 pub mod arp;
 pub mod checksum;
+pub mod ecn;
 mod error;
 pub mod ethernet;
 pub mod ext;

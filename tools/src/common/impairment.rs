@@ -33,6 +33,15 @@ pub(crate) struct ImpairmentArgs {
     /// How fast frames are sent: `10mbit`, `500kbit`
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
+    /// Most frames that wait for the rate; what comes on top is dropped
+    #[arg(long, value_name = "FRAMES", requires = "rate")]
+    queue: Option<usize>,
+    /// Mark what is ECN-capable while the queue is at least so long: `20` (frames), `30kb`
+    #[arg(long, value_name = "LENGTH", requires = "rate")]
+    mark_threshold: Option<String>,
+    /// Keep the queue short by CoDel: mark what is ECN-capable, drop the rest; `5ms 100ms` (target and interval)
+    #[arg(long, value_name = "TIMES", requires = "rate", num_args = 0..=1, default_missing_value = "5ms 100ms")]
+    codel: Option<String>,
     /// Most frames held at once; what comes on top is dropped
     #[arg(long, value_name = "FRAMES")]
     limit: Option<usize>,
@@ -61,7 +70,8 @@ impl ImpairmentArgs {
         let options = self.options(self.delay.clone());
         let jitter = ("jitter", self.jitter.clone());
         let given = options.into_iter().chain([jitter]).filter_map(|(word, value)| Some((word, value?)));
-        given.map(|(word, value)| format!(" --{word} {}", quote(&value))).collect()
+        let typed = |word| if word == "mark" { "mark-threshold" } else { word };
+        given.map(|(word, value)| format!(" --{} {}", typed(word), quote(&value))).collect()
     }
 
     /// The same in netem's own words.
@@ -80,7 +90,7 @@ impl ImpairmentArgs {
     }
 
     /// Each option and its value, jitter being the delay's.
-    fn options(&self, delay: Option<String>) -> [(&'static str, Option<String>); 8] {
+    fn options(&self, delay: Option<String>) -> [(&'static str, Option<String>); 11] {
         [
             ("delay", delay),
             ("distribution", self.distribution.clone()),
@@ -89,6 +99,9 @@ impl ImpairmentArgs {
             ("duplicate", self.duplicate.clone()),
             ("corrupt", self.corrupt.clone()),
             ("rate", self.rate.clone()),
+            ("queue", self.queue.map(|queue| queue.to_string())),
+            ("mark", self.mark_threshold.clone()),
+            ("codel", self.codel.clone()),
             ("limit", self.limit.map(|limit| limit.to_string())),
         ]
     }
@@ -118,6 +131,18 @@ mod tests {
         });
         assert_eq!(args.words(), "delay 10ms 2ms loss gemodel 1% 10%");
         assert!(!args.impairment().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_queue_that_marks_is_said_and_typed_again() {
+        let args = args(|a| {
+            a.rate = Some("10mbit".into());
+            a.mark_threshold = Some("30kb".into());
+            a.codel = Some("5ms 100ms".into());
+        });
+        assert_eq!(args.words(), "rate 10mbit mark 30kb codel 5ms 100ms");
+        assert_eq!(args.typed(), " --rate 10mbit --mark-threshold 30kb --codel '5ms 100ms'");
+        assert!(args.impairment().is_ok());
     }
 
     #[test]

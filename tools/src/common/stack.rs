@@ -9,6 +9,7 @@ use ustack::device::Device;
 use ustack::ip::route::Route;
 use ustack::net::Net;
 use ustack::sim::{Impaired, Impairment};
+use ustack::tcp::EcnPolicy;
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
 use ustack_tools::events::EventLog;
@@ -50,6 +51,14 @@ pub(crate) struct RunArgs {
     /// What looks random follows from it: sequence numbers, ports, the luck of impairments
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
+    /// Explicit congestion notification: off, answer (as by default), classic, accurate, or a number of Linux's tcp_ecn
+    #[arg(long, value_name = "POLICY", value_parser = ecn_policy)]
+    pub(crate) ecn: Option<EcnPolicy>,
+}
+
+fn ecn_policy(word: &str) -> Result<EcnPolicy, String> {
+    let expected = || format!("expected {} or a number from 0 to 5", EcnPolicy::NAMES.join(", "));
+    EcnPolicy::named(word).ok_or_else(expected)
 }
 
 /// What can run: checked, but nothing is open yet.
@@ -136,6 +145,7 @@ impl Plan {
             stack.tcp.fast_open_queue = FAST_OPEN_QUEUE;
             stack.tcp.fast_open_connect = true;
         }
+        stack.tcp.ecn = self.args.run.ecn.unwrap_or_default();
         let (net, events) = (Net::new(Stack::new(stack)), events_args.log()?);
         let refused =
             |error: &dyn std::fmt::Display| Failure::Usage(format!("the stack refuses {name}: {error}"));

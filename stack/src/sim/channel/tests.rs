@@ -166,3 +166,84 @@ proptest! {
         prop_assert_eq!(again, seen);
     }
 }
+
+/// An IPv4 packet of 100 bytes with this ECN field.
+fn packet(ecn: u8) -> Vec<u8> {
+    let mut bytes = vec![0; 100];
+    let header = crate::wire::ipv4::Header {
+        ecn,
+        ..crate::wire::ipv4::Header::new(
+            [10, 0, 0, 1].into(),
+            [10, 0, 0, 2].into(),
+            crate::wire::ip::Protocol::UDP,
+            64,
+            80,
+        )
+    };
+    header.write(&mut bytes).unwrap();
+    bytes
+}
+
+/// The ECN fields of what has arrived, all of it with a checksum that is right.
+fn fields(wire: &mut Channel) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(delivery) = wire.pop(at(100.secs())) {
+        all.push(crate::wire::ip::Packet::parse(delivery.bytes).unwrap().ecn);
+    }
+    all
+}
+
+#[test]
+fn a_long_queue_marks_what_can_be_marked() {
+    for threshold in ["2", "200b"] {
+        let mut wire = channel(&format!("rate 8kbit mark {threshold}")).on(Medium::Ip);
+        wire.record_fates(None);
+        for ecn in [2, 2, 0, 1, 3] {
+            push(&mut wire, at(0.ms()), &packet(ecn));
+        }
+        assert_eq!(fields(&mut wire), [2, 2, 0, 3, 3]);
+        assert_eq!(wire.counts().to_string(), "5 frames, 2 marked, 5 delivered");
+        // The same decisions again, without looking at the queue.
+        let list = FateList { entries: wire.fates().to_vec(), omitted: 0 };
+        assert_eq!(list.to_string(), "frame 4 of a->b: mark\nframe 5 of a->b: mark\n");
+        let mut again = channel("").on(Medium::Ip);
+        again.play_back(&list.to_string().parse().unwrap());
+        for ecn in [2, 2, 0, 1, 3] {
+            push(&mut again, at(0.ms()), &packet(ecn));
+        }
+        assert_eq!(fields(&mut again), [2, 2, 0, 3, 3]);
+    }
+}
+
+#[test]
+fn codel_marks_or_drops_what_has_waited_for_an_interval() {
+    // A frame takes 1 ms, and one comes each 0.9 ms: the queue grows by a tenth of the time.
+    for (ecn, expected) in [(2, "marked"), (0, "dropped early")] {
+        let mut wire = channel("rate 800kbit codel 5ms 100ms").on(Medium::Ip);
+        let mut first = None;
+        for n in 0..1000 {
+            let passage = push(&mut wire, at((n * 900).us()), &packet(ecn));
+            if passage.fate.mark || passage.fate.is_drop() {
+                first = first.or(Some(n));
+            }
+        }
+        // A frame of an Ethernet takes 15 ms here: that is the target. It is reached by the frame that leaves after 151 ms;
+        // the one that leaves 100 ms later is the first that CoDel takes.
+        let waited = first.unwrap() * 900 / 1000;
+        assert!((220..235).contains(&waited), "{waited}");
+        let counts = wire.counts().to_string();
+        assert!(counts.contains(expected), "{counts}");
+    }
+}
+
+#[test]
+fn what_is_no_ip_packet_is_not_marked() {
+    let mut wire = channel("rate 8kbit mark 0");
+    let mut frame = vec![2; 60];
+    frame[12..14].copy_from_slice(&[8, 6]);
+    push(&mut wire, at(0.ms()), &frame);
+    assert_eq!(wire.counts().marked, 0);
+    frame[12..16].copy_from_slice(&[0x86, 0xdd, 0x60, 0x20]);
+    push(&mut wire, at(0.ms()), &frame);
+    assert_eq!(wire.counts().marked, 1);
+}

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::{Chance, DEFAULT_LIMIT, Distribution, Impairment, Loss, Probability, Rate};
+use super::{Chance, Codel, DEFAULT_LIMIT, Distribution, Impairment, Loss, Probability, Rate, Threshold};
 use crate::time::Duration;
 
 /// Why a text is no impairment: which word is wrong, and what was expected.
@@ -16,11 +16,11 @@ pub struct ImpairmentError {
     pub expected: &'static str,
 }
 
-const WORDS: &str =
-    "expected delay, distribution, loss, duplicate, corrupt, reorder, gap, rate, queue, limit or seed";
+const WORDS: &str = "expected delay, distribution, loss, duplicate, corrupt, reorder, gap, rate, queue, mark, codel, limit or seed";
 const TIME: &str = "expected a time with its unit, such as 10ms (ns, us, ms, s)";
 const PERCENT: &str = "expected a percentage from 0% to 100%";
 const NUMBER: &str = "expected a whole number";
+const THRESHOLD: &str = "expected a number of frames, such as 20, or of bytes, such as 30kb (b, kb, mb)";
 const RATE: &str = "expected a rate, such as 10mbit (bit, kbit, mbit, gbit; bps is bytes)";
 
 impl FromStr for Impairment {
@@ -50,6 +50,13 @@ impl FromStr for Impairment {
                     this.rate = Some(Rate { bits_per_second, overhead });
                 }
                 "queue" => this.queue = Some(words.required(number, NUMBER)?),
+                "mark" => this.mark = Some(words.required(threshold, THRESHOLD)?),
+                "codel" => {
+                    let usual = Codel::default();
+                    let target = words.optional(time, TIME)?.unwrap_or(usual.target);
+                    let interval = words.optional(time, TIME)?.unwrap_or(usual.interval);
+                    this.codel = Some(Codel { target, interval });
+                }
                 "limit" => this.limit = words.required(number, NUMBER)?,
                 "seed" => this.seed = Some(words.required(number, NUMBER)?),
                 _ => return Err(words.error(WORDS)),
@@ -59,6 +66,11 @@ impl FromStr for Impairment {
         if this.reorder.chance.probability > Probability::NEVER && this.delay.is_zero() {
             let expected = "a frame overtakes by skipping the delay: give one, such as delay 10ms";
             return Err(ImpairmentError { word: "\"reorder\"".into(), expected });
+        }
+        let managed = [(this.mark.is_some(), "\"mark\""), (this.codel.is_some(), "\"codel\"")];
+        if let (Some((_, word)), None) = (managed.iter().find(|(is, _)| *is), this.rate) {
+            let expected = "only what waits for a rate is in a queue: give one, such as rate 10mbit";
+            return Err(ImpairmentError { word: (*word).into(), expected });
         }
         Ok(this)
     }
@@ -155,6 +167,21 @@ fn distribution(word: &str) -> Option<Distribution> {
 
 fn number<T: FromStr>(word: &str) -> Option<T> {
     word.parse().ok()
+}
+
+/// A length of a queue: frames, or bytes with their unit.
+fn threshold(word: &str) -> Option<Threshold> {
+    let unit_at = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    let (digits, unit) = word.split_at(unit_at);
+    let count: usize = digits.parse().ok()?;
+    let bytes = |unit: usize| count.checked_mul(unit).map(Threshold::Bytes);
+    match unit {
+        "" => Some(Threshold::Frames(count)),
+        "b" => bytes(1),
+        "kb" => bytes(1000),
+        "mb" => bytes(1_000_000),
+        _ => None,
+    }
 }
 
 /// A percentage; the sign may be left out.
@@ -254,6 +281,14 @@ impl fmt::Display for Impairment {
         }
         if let Some(queue) = self.queue {
             out.word(format_args!("queue {queue}"))?;
+        }
+        match self.mark {
+            None => {}
+            Some(Threshold::Frames(frames)) => out.word(format_args!("mark {frames}"))?,
+            Some(Threshold::Bytes(bytes)) => out.word(format_args!("mark {bytes}b"))?,
+        }
+        if let Some(Codel { target, interval }) = self.codel {
+            out.word(format_args!("codel {} {}", Time(target), Time(interval)))?;
         }
         if self.limit != DEFAULT_LIMIT {
             out.word(format_args!("limit {}", self.limit))?;
@@ -357,6 +392,8 @@ mod tests {
             },
             rate: Some(Rate { bits_per_second: 10_000_000, overhead: 20 }),
             queue: None,
+            mark: None,
+            codel: None,
             limit: 500,
             seed: Some(42),
         };
@@ -374,6 +411,8 @@ mod tests {
         assert_eq!(written("loss gemodel 1% 10% rate 1.5mbit"), "loss gemodel 1% 10% 100% 0% rate 1500kbit");
         assert_eq!(written("rate 1mbps queue 20"), "rate 8mbit queue 20");
         assert_eq!(written("delay 1.5s 0.25us"), "delay 1.5s 250ns");
+        assert_eq!(written("rate 1mbit mark 20 codel"), "rate 1mbit mark 20 codel 5ms 100ms");
+        assert_eq!(written("mark 30kb codel 1ms 20ms rate 1mbit"), "rate 1mbit mark 30000b codel 1ms 20ms");
     }
 
     #[test]
@@ -386,6 +425,8 @@ mod tests {
         assert_eq!(error("delay 1ms distribution weird"), format!("\"weird\": {DISTRIBUTION}"));
         assert_eq!(error("rate 10parsec"), format!("\"10parsec\": {RATE}"));
         assert!(error("reorder 25%").contains("give one, such as delay 10ms"));
+        assert!(error("codel").contains("give one, such as rate 10mbit"));
+        assert_eq!(error("mark 10frames"), format!("\"10frames\": {THRESHOLD}"));
         assert_eq!(error("delay 1.2.3ms"), format!("\"1.2.3ms\": {TIME}"));
     }
 

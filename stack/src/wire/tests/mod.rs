@@ -3,7 +3,7 @@
 
 mod agree;
 mod agree_icmp;
-mod strategies;
+pub(super) mod strategies;
 mod total;
 
 use super::checksum::Sum;

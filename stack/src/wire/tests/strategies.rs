@@ -62,7 +62,7 @@ fn ipv4_options() -> impl Strategy<Value = ipv4::Options> {
     vec(one, 0..4).prop_map(|options| ipv4::Options::new(&options.concat()).unwrap_or_default())
 }
 
-pub(super) fn ipv4() -> impl Strategy<Value = ipv4::Header> {
+pub(in crate::wire) fn ipv4() -> impl Strategy<Value = ipv4::Header> {
     let fragment = (any::<bool>(), any::<bool>(), (0u16..0x2000).prop_map(|units| units << 3));
     let class = (0u8..64, 0u8..4);
     let rest = (any::<u8>(), any::<u8>(), any::<u16>(), ipv4_options());
@@ -87,7 +87,7 @@ pub(super) fn ipv4() -> impl Strategy<Value = ipv4::Header> {
     )
 }
 
-pub(super) fn ipv6() -> impl Strategy<Value = ipv6::Header> {
+pub(in crate::wire) fn ipv6() -> impl Strategy<Value = ipv6::Header> {
     let class = (0u8..64, 0u8..4, 0u32..1 << 20);
     (any::<(Ipv6Addr, Ipv6Addr)>(), any::<(u8, u8)>(), class).prop_map(
         |((src, dst), (next_header, hop_limit), (dscp, ecn, flow_label))| ipv6::Header {

@@ -282,12 +282,14 @@ fn fate_words(frame: &Frame) -> Vec<String> {
     match fate.drop {
         Some(Drop::Loss) => return vec!["lost".into()],
         Some(Drop::Overflow) => return vec!["no room: lost".into()],
+        Some(Drop::Early) => return vec!["queue too long: lost".into()],
         None => {}
     }
     let flip = fate.corrupt.map(|Corruption { byte, bit }| format!("bit {bit} of byte {byte} flips"));
+    let marked = fate.mark.then(|| "marked CE".to_owned());
     let overtakes = fate.reorder.then(|| "overtakes".to_owned());
     let twice = fate.duplicate.map(|_| "comes twice".to_owned());
-    [flip, overtakes, twice].into_iter().flatten().collect()
+    [flip, marked, overtakes, twice].into_iter().flatten().collect()
 }
 
 /// Why a frame was sent, with the numbers that matter to a reader.
