@@ -117,8 +117,17 @@ impl Terms {
     /// Bytes of data in a full segment of `max_segment` bytes that carries timestamps if agreed (RFC 6691).
     pub(crate) fn smss(&self, max_segment: usize) -> u32 {
         let segment = max_segment.min(usize::from(self.peer_mss) + BASE_HEADER);
-        let options = if self.timestamps { 12 } else { 0 };
-        segment.saturating_sub(BASE_HEADER + options).max(1) as u32
+        segment.saturating_sub(BASE_HEADER + self.options()).max(1) as u32
+    }
+
+    /// Bytes of data in the peer's full segments, as far as our MSS tells.
+    fn rmss(&self) -> u16 {
+        self.mss.saturating_sub(self.options() as u16).max(1)
+    }
+
+    /// Bytes of options in each segment.
+    fn options(&self) -> usize {
+        if self.timestamps { 12 } else { 0 }
     }
 }
 
@@ -347,7 +356,7 @@ pub(crate) fn establish(
         state: Synchronised::Established,
         terms,
         sender,
-        receiver: Receiver::new(peer.irs + 1, u32::from(offer.window), terms.rcv_wscale, terms.mss),
+        receiver: Receiver::new(peer.irs + 1, u32::from(offer.window), terms.rcv_wscale, terms.rmss()),
         recovery: Recovery::new(start.iss, terms.sack),
         congestion,
         ecn: Ecn::new(&peer.ecn, peer.irs),

@@ -373,10 +373,15 @@ impl Open {
     }
 
     /// Nothing more leaves now: whether that is the application's doing (draft-ietf-ccwg-bbr section 4.1.2.4).
+    ///
+    /// Note: the draft counts a full window of the peer as the path's limit, although it says as little about the path as
+    /// an application that pauses. What such a flow delivers is no more a measure of the bandwidth than that.
     fn notice_app_limit(&mut self, written: usize) {
-        let pipe = self.recovery.pipe(&self.sender.board, self.sender.smss);
-        let room = u64::from(pipe) < self.congestion.cwnd();
-        if room && self.sender.unsent(written) == 0 && self.sender.board.lost() == 0 {
+        let sender = &self.sender;
+        let pipe = self.recovery.pipe(&sender.board, sender.smss);
+        let room = u64::from(pipe) + u64::from(sender.smss) <= self.congestion.cwnd();
+        let nothing = sender.unsent(written) == 0 || sender.usable_window() < sender.smss;
+        if room && nothing && sender.board.lost() == 0 {
             self.sender.board.rate.handle_app_limited(pipe);
         }
     }

@@ -32,13 +32,15 @@ pub(crate) struct Receiver {
     pub(crate) fin: bool,
     /// Shift of the windows that we offer.
     wscale: u8,
-    /// The MSS that we announced.
-    pub(crate) mss: u16,
+    /// Bytes of data in the peer's full segments, as far as our MSS and the options agreed on tell.
+    mss: u16,
     /// Received again, not yet reported (RFC 2883).
     dsack: Option<SackBlock>,
     pub(crate) owed: Owed,
     /// Segments with data since the last ACK.
     unacked_segments: u16,
+    /// Segments in order that are acknowledged at once: after a loss the sender has little in flight.
+    quick: u16,
 }
 
 /// The acknowledgment that we owe.
@@ -69,6 +71,10 @@ pub(crate) enum Taken {
 
 /// Separate pieces out of order that are kept for one connection.
 const MAX_HOLES: usize = 2048;
+/// A buffer of fewer segments than this is a small one.
+const SMALL_BUFFER: usize = 32;
+/// Segments that are acknowledged at once after one that came out of order.
+const QUICK_SEGMENTS: u16 = 16;
 
 impl Receiver {
     /// After the peer's SYN, with the right edge of the window that our SYN offered.
@@ -85,6 +91,7 @@ impl Receiver {
             dsack: None,
             owed: Owed::Nothing,
             unacked_segments: 0,
+            quick: 0,
         }
     }
 
@@ -169,17 +176,20 @@ impl Receiver {
     }
 
     /// Whether reading has opened the window enough that the peer should hear of it at once: two segments and a quarter of
-    /// the buffer, or half of the buffer, or the first room after a closed window.
+    /// the buffer, or half of the buffer, or the first room after a closed window; and where a segment is a good part of
+    /// the buffer, each. An acknowledgment leaves before the application reads what it is for, so that such a window is
+    /// always told too small otherwise.
     pub(crate) fn wants_update(&self, rx: &Ring) -> bool {
         if self.fin {
             return false;
         }
         let (window, free, limit) = (self.window() as usize, self.room(rx), rx.limit());
         let growth = free.saturating_sub(window);
-        let segments = 2 * usize::from(self.mss);
+        let segment = usize::from(self.mss);
         growth >= limit / 2
-            || (growth >= segments && (growth >= limit / 4 || window <= limit / 8))
-            || (window < usize::from(self.mss) && self.may_grow(window, free, limit))
+            || (growth >= 2 * segment && (growth >= limit / 4 || window <= limit / 8))
+            || (growth >= segment && segment >= limit / SMALL_BUFFER && self.owed == Owed::Nothing)
+            || (window < segment && self.may_grow(window, free, limit))
     }
 
     /// The window field of the next segment. The right edge stays where it is until it can move by a useful amount.
@@ -229,7 +239,9 @@ impl Receiver {
         self.received += in_order as u64;
         self.rcv_nxt += in_order as u32;
         self.unacked_segments = self.unacked_segments.saturating_add(segments.max(1));
-        if had_holes || taken < data.len() || self.unacked_segments >= 2 {
+        let quick = self.quick > 0;
+        self.quick = self.quick.saturating_sub(segments.max(1));
+        if had_holes || taken < data.len() || self.unacked_segments >= 2 || quick {
             // RFC 5681 section 4.2: at once for each second segment, and if it fills a hole.
             self.owe(Reason::Ack);
         } else if self.owed == Owed::Nothing {
@@ -242,6 +254,7 @@ impl Receiver {
     fn take_early(&mut self, ahead: u64, data: &[u8], rx: &mut Ring) -> Taken {
         // RFC 5681 section 4.2: at once, so that the peer notices the hole.
         self.owe(Reason::DupAck);
+        self.quick = QUICK_SEGMENTS;
         let start = self.received + ahead;
         let taken = rx.write_at(rx.len().saturating_add(ahead as usize), data, self.promised(rx));
         let range = start..start + taken as u64;

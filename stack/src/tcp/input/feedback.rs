@@ -153,7 +153,10 @@ impl Input<'_> {
 impl Open {
     /// What the recovery has to know of the path.
     pub(crate) fn path(&self) -> Path {
-        Path { smss: self.sender.smss, srtt: self.rtt.srtt(), min_rtt: self.rtt.min_rtt() }
+        let sender = &self.sender;
+        // Both streams are over: the answer to our FIN takes the peer to TIME-WAIT, and nothing is left to wait for.
+        let prompt = sender.fin && self.receiver.fin && sender.flight() == 1;
+        Path { smss: sender.smss, srtt: self.rtt.srtt(), min_rtt: self.rtt.min_rtt(), prompt }
     }
 
     /// The recovery has changed something: the congestion control hears of it, and the rate reduction begins or goes on.

@@ -103,6 +103,8 @@ pub(crate) struct Path {
     pub(crate) smss: u32,
     pub(crate) srtt: Option<Duration>,
     pub(crate) min_rtt: Option<Duration>,
+    /// The peer acknowledges what is in flight at once.
+    pub(crate) prompt: bool,
 }
 
 /// What to do when the probe timer fires.

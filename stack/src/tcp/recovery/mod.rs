@@ -372,7 +372,10 @@ impl Recovery {
         };
         match path.srtt {
             Some(srtt) if self.sack && wanted && board.lost() == 0 && board.flying() > 0 => {
-                self.tlp.schedule(now, srtt, board.flying() <= path.smss, rto);
+                // RFC 5681 section 4.2: what fills a hole is acknowledged at once, so that nothing waits for that.
+                let prompt = path.prompt || self.phase != Phase::Open;
+                let may_be_delayed = !prompt && board.flying() <= path.smss;
+                self.tlp.schedule(now, srtt, may_be_delayed, rto);
             }
             _ => self.tlp.cancel(),
         }

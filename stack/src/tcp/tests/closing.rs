@@ -227,6 +227,16 @@ fn a_half_closed_conversation_goes_on() {
             2001 + 2000 * i
         ));
         one.recv(2000);
+        one.play("> A why=window-update");
     }
     one.play("< FA seq=10001 ack=2 \n > A ack=10002 \n = TIME-WAIT");
+}
+
+#[test]
+fn the_last_fin_is_repeated_after_two_round_trips() {
+    // The peer has ended its stream and nothing of it is missing: its answer to our FIN cannot be delayed.
+    let mut one = One::established(bare());
+    one.play("< FA seq=1 ack=1 \n > A ack=2 \n = CLOSE-WAIT");
+    one.c.shutdown_write(one.now).unwrap();
+    one.play("> FA seq=1 ack=2 \n +200ms \n > FA seq=1 why=tail-loss-probe \n < A seq=2 ack=2 \n = CLOSED");
 }

@@ -205,7 +205,7 @@ fn a_rescue_finds_the_last_repeat_lost_before_the_timer_does() {
     one.play(
         "< A seq=1 ack=1 sack=1001-10001
          > A seq=1 len=1000 why=fast-retransmit
-         +300ms
+         +200ms
          > A seq=1 len=1000 why=tail-loss-probe
          +100ms
          < A seq=1 ack=10001",

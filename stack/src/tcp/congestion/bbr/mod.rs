@@ -194,7 +194,7 @@ impl Bbr {
         self.check_startup_done(ack);
         self.check_drain_done(ack);
         self.update_probe_bw_cycle(ack);
-        self.min_rtt.handle_ack(ack);
+        self.min_rtt.handle_ack(ack, self.full_pipe.reached);
         self.check_probe_rtt(ack);
         self.advance_latest_delivery_signals(ack);
         self.bw = self.max_bw.get().min(self.bw_shortterm);

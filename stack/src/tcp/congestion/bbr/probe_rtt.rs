@@ -22,6 +22,8 @@ const FILTER: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// BBR.ProbeRTTDuration.
 const DURATION: Duration = Duration::from_millis(200);
+/// A round-trip time that exceeds the least by less than this part of it tells of no queue.
+const NO_QUEUE: u64 = 64;
 
 impl MinRtt {
     pub(super) fn new(now: Instant, srtt: Option<Duration>) -> Self {
@@ -41,13 +43,21 @@ impl MinRtt {
         self.min
     }
 
-    /// UpdateMinRTT.
-    pub(super) fn handle_ack(&mut self, ack: &AckSample) {
+    /// UpdateMinRTT; `was_full`: the pipe was full once.
+    ///
+    /// Note: who never filled the pipe, and finds no queue on it, would learn nothing from a pause. What the application
+    /// or the peer's window holds in Startup is spared them.
+    pub(super) fn handle_ack(&mut self, ack: &AckSample, was_full: bool) {
         self.probe_expired = ack.now > self.probe_stamp + INTERVAL;
         if let Some(rtt) = ack.rtt
             && (self.probe_expired || self.probe_min.is_none_or(|least| rtt < least))
         {
             (self.probe_min, self.probe_stamp) = (Some(rtt), ack.now);
+        } else if let (Some(rtt), Some(least), false) = (ack.rtt, self.probe_min, was_full)
+            && ack.now > self.probe_stamp + INTERVAL / 2
+            && rtt <= least + least / NO_QUEUE
+        {
+            self.probe_stamp = ack.now;
         }
         let expired = ack.now > self.min_stamp + FILTER;
         let less = match (self.probe_min, self.min) {
