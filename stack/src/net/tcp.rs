@@ -164,7 +164,7 @@ impl TcpStream {
     /// # Errors
     /// The stack has closed the socket.
     pub fn info(&self) -> io::Result<TcpInfo> {
-        self.socket.command(|stack, _, id| stack.tcp_info(id))
+        self.socket.command(|stack, now, id| stack.tcp_info_at(now, id))
     }
 
     /// The stack that it belongs to.

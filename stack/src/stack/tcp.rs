@@ -27,7 +27,15 @@ impl Stack {
     /// # Errors
     /// `NoSuchSocket`.
     pub fn tcp_info(&self, id: SocketId) -> Result<TcpInfo, Error> {
-        self.tcp(id).map(|tcp| tcp.connection.info())
+        self.tcp(id).map(|tcp| TcpInfo { pmtu: tcp.path.mtu as u32, ..tcp.connection.info() })
+    }
+
+    /// As `tcp_info`, with what lasts counted until `now`.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn tcp_info_at(&self, now: Instant, id: SocketId) -> Result<TcpInfo, Error> {
+        self.tcp(id).map(|tcp| TcpInfo { pmtu: tcp.path.mtu as u32, ..tcp.connection.info_at(now) })
     }
 
     /// The settings in force.

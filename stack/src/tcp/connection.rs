@@ -92,11 +92,23 @@ impl Connection {
         self.common.ports
     }
 
-    /// A snapshot of everything else.
+    /// A snapshot of everything else, as of the last time that something happened.
     pub fn info(&self) -> TcpInfo {
+        self.info_at(self.common.last_active)
+    }
+
+    /// A snapshot of everything else: what lasts is counted until `now`.
+    pub fn info_at(&self, now: Instant) -> TcpInfo {
         let common = &self.common;
         let base = TcpInfo {
+            now,
             state: self.state(),
+            ato: common.settings.delayed_ack,
+            rcv_space: common.rx.limit() as u64,
+            last_data_sent: common.last_active,
+            last_ack_sent: common.last_active,
+            last_data_recv: common.last_active,
+            last_ack_recv: common.last_active,
             unread: common.rx.len() as u64,
             unsent: common.tx.len() as u64,
             user_timeout: common.user_timeout(),
@@ -108,6 +120,7 @@ impl Connection {
             Block::Opening(opening) => TcpInfo {
                 rto: opening.rtt.rto(),
                 backoff: opening.rtt.backoffs(),
+                retransmits: opening.retries.into(),
                 advmss: opening.offer.mss,
                 rcv_wnd: u64::from(opening.offer.window),
                 ..base

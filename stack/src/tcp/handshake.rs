@@ -14,6 +14,7 @@ use super::segment::{BASE_HEADER, Ports, Segment};
 use super::sender::Sender;
 use super::state::{Open, Synchronised};
 use super::user_timeout;
+use super::watch::Watch;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::acc_ecn::AccEcn;
@@ -365,6 +366,7 @@ pub(crate) fn establish(
         delivery_rate: None,
         seed,
         clock: Clock::new(start.ts_offset, peer.ts, now, peer.irs + 1),
+        watch: Watch::new(now),
         last_heard: now,
         keepalive_probes: 0,
         keepalive_due: false,

@@ -3,17 +3,31 @@
 use super::ecn::EcnInfo;
 use super::recovery::Phase;
 use super::state::{Open, State};
-use crate::time::Duration;
+use super::watch::Spent;
+use crate::time::{Duration, Instant};
 
-/// A snapshot of a connection.
+mod linux;
+mod show;
+
+/// How far Linux lets segments overtake each other before it has seen more, in segments.
+const USUAL_REORDERING: u32 = 3;
+/// What a peer's segments are thought to hold before any has arrived (RFC 9293 section 3.7.1).
+const USUAL_MSS: u32 = 536;
+
+/// A snapshot of a connection. [`Self::linux`] has the numbers under Linux's names and in its units, and `Display` writes
+/// the line of `ss -ti`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TcpInfo {
+    /// When it was taken; what lasts is counted until then.
+    pub now: Instant,
     /// The state.
     pub state: State,
     /// Whether timestamps are used.
     pub timestamps: bool,
     /// Whether selective acknowledgments are used.
     pub sack: bool,
+    /// Whether windows are scaled.
+    pub window_scaling: bool,
     /// Window scale that the peer announced for its windows.
     pub snd_wscale: u8,
     /// Window scale that we announced for ours.
@@ -32,6 +46,12 @@ pub struct TcpInfo {
     pub rto: Duration,
     /// How often it was doubled since the last progress.
     pub backoff: u32,
+    /// How often the retransmission timer has fired since the last progress.
+    pub retransmits: u32,
+    /// Probes of a closed window, or of a silent peer, without an answer.
+    pub probes_out: u32,
+    /// How long an ACK may wait for company.
+    pub ato: Duration,
     /// Smoothed round-trip time (RFC 6298); `None` before the first sample.
     pub srtt: Option<Duration>,
     /// Its mean deviation.
@@ -42,6 +62,10 @@ pub struct TcpInfo {
     pub snd_mss: u32,
     /// The MSS that we announced.
     pub advmss: u16,
+    /// Data of the peer's largest segment in bytes.
+    pub rcv_mss: u32,
+    /// Largest IP packet of the path in bytes; 0 if only the connection was asked, which does not know.
+    pub pmtu: u32,
     /// Congestion window in bytes.
     pub cwnd: u64,
     /// Slow start threshold in bytes; `None` before the first loss.
@@ -56,6 +80,12 @@ pub struct TcpInfo {
     pub sacked: u64,
     /// Bytes that count as lost.
     pub lost: u64,
+    /// Bytes that were sent again and are on their way.
+    pub retrans: u64,
+    /// How often the path was seen to reorder.
+    pub reord_seen: u32,
+    /// By how many segments one was overtaken at most, at least 3.
+    pub reordering_degree: u32,
     /// Whether the path was seen to reorder.
     pub reordering: bool,
     /// How long a segment may be overtaken before it counts as lost (RFC 8985), as it was last decided.
@@ -64,6 +94,12 @@ pub struct TcpInfo {
     pub snd_wnd: u64,
     /// Our window in bytes.
     pub rcv_wnd: u64,
+    /// The largest window that we would offer, in bytes.
+    pub rcv_ssthresh: u64,
+    /// Bytes of our receive buffer.
+    pub rcv_space: u64,
+    /// Round-trip time as the receiver measures it; `None` if it does not.
+    pub rcv_rtt: Option<Duration>,
     /// Bytes received and not yet read.
     pub unread: u64,
     /// Data in a SYN was acknowledged, the peer's or ours (Fast Open, RFC 7413; `TCPI_OPT_SYN_DATA`).
@@ -78,6 +114,22 @@ pub struct TcpInfo {
     pub app_limited: bool,
     /// Explicit congestion notification.
     pub ecn: EcnInfo,
+    /// When data was last sent.
+    pub last_data_sent: Instant,
+    /// When an ACK was last sent.
+    pub last_ack_sent: Instant,
+    /// When data last arrived.
+    pub last_data_recv: Instant,
+    /// When an acceptable segment last arrived.
+    pub last_ack_recv: Instant,
+    /// How long data waited to be sent or acknowledged.
+    pub busy_time: Duration,
+    /// Of this, how long the peer's window was what limited.
+    pub rwnd_limited: Duration,
+    /// And how long the send buffer was.
+    pub sndbuf_limited: Duration,
+    /// How long losses were repaired that a timeout told of.
+    pub total_rto_time: Duration,
     /// Counters since the beginning.
     pub counters: Counters,
 }
@@ -89,6 +141,10 @@ pub struct Counters {
     pub segs_in: u64,
     /// Segments sent; a merged frame counts as what it divides into.
     pub segs_out: u64,
+    /// Of the segments received, those with data.
+    pub data_segs_in: u64,
+    /// Of the segments sent, those with data.
+    pub data_segs_out: u64,
     /// Payload bytes sent, repeats included.
     pub bytes_sent: u64,
     /// Payload bytes sent again.
@@ -101,7 +157,11 @@ pub struct Counters {
     pub segs_retrans: u32,
     /// Times that the retransmission timer fired.
     pub timeouts: u32,
-    /// Of these, those that turned out not to have been needed (F-RTO, Eifel, DSACK).
+    /// Times that it began a repair: it had not fired before for what was in flight.
+    pub timeout_recoveries: u32,
+    /// Times that it fired for a SYN.
+    pub syn_timeouts: u32,
+    /// Of the timeouts, those that turned out not to have been needed (F-RTO, Eifel, DSACK).
     pub spurious_timeouts: u32,
     /// Times that fast recovery began.
     pub recoveries: u32,
@@ -150,9 +210,28 @@ impl Open {
 
     /// Completes `base` with what a synchronised state knows; `written` bytes lie in the send ring.
     pub(crate) fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
-        let (sender, board) = (&self.sender, &self.sender.board);
+        let (sender, board, watch) = (&self.sender, &self.sender.board, &self.watch);
         let (reordering, reo_wnd) = self.recovery.reordering();
+        let (reord_seen, distance) = self.recovery.reorderings();
+        let Spent { busy, rwnd_limited, sndbuf_limited } = watch.spent(base.now);
+        let persisting = self.persist_backoff > 0;
         TcpInfo {
+            window_scaling: self.terms.scaled,
+            retransmits: if persisting { 0 } else { sender.retries.into() },
+            probes_out: if persisting { self.persist_backoff } else { self.keepalive_probes.into() },
+            rcv_mss: watch.largest_received.max(USUAL_MSS.min(self.terms.mss.into())),
+            retrans: u64::from(board.repeats()),
+            reord_seen,
+            reordering_degree: distance.div_ceil(sender.smss).max(USUAL_REORDERING),
+            rcv_ssthresh: base.rcv_space.min(u64::from(u16::MAX) << self.terms.rcv_wscale),
+            last_data_sent: watch.data_sent,
+            last_ack_sent: watch.ack_sent,
+            last_data_recv: watch.data_received,
+            last_ack_recv: self.last_heard,
+            busy_time: busy,
+            rwnd_limited,
+            sndbuf_limited,
+            total_rto_time: watch.in_loss(base.now),
             timestamps: self.terms.timestamps,
             sack: self.terms.sack,
             snd_wscale: self.terms.snd_wscale,

@@ -44,7 +44,9 @@ const CHALLENGE_SPACING: Duration = Duration::from_millis(100);
 impl Connection {
     /// A segment arrived.
     pub fn handle_segment(&mut self, now: Instant, segment: &Segment<'_>) {
-        self.common.counters.segs_in += u64::from(segment.segments.max(1));
+        let segments = u64::from(segment.segments.max(1));
+        self.common.counters.segs_in += segments;
+        self.common.counters.data_segs_in += segments * u64::from(!segment.payload.is_empty());
         match &mut self.block {
             Block::Opening(opening) => {
                 self.common.dirty = true;
@@ -465,6 +467,7 @@ impl Input<'_> {
             return Continue(());
         }
         let (open, common) = (&mut *self.open, &mut *self.common);
+        open.watch.handle_data(self.now, self.segment.payload.len(), self.segment.segments);
         let end = self.start + self.data.len() as u32;
         // RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13: nobody is left to read it.
         if common.orphaned && end.after(open.receiver.rcv_nxt) {

@@ -36,6 +36,7 @@ mod time_wait;
 mod timeout;
 mod timer;
 mod user_timeout;
+mod watch;
 
 pub use connection::{Connection, Event, Readiness, Start};
 pub use decision::{Decided, Decision, Evidence, LostBy, Reduction, Value};

@@ -41,6 +41,7 @@ impl Connection {
                 let found = Output { open, common, now, limits }.next();
                 if found.is_none() {
                     open.notice_app_limit(common.tx.len());
+                    open.note_limit(now, common);
                 }
                 found
             }
@@ -59,6 +60,7 @@ impl Common {
         let segments = outgoing.segments();
         self.counters.segs_out += u64::from(segments);
         self.counters.bytes_sent += u64::from(outgoing.len);
+        self.counters.data_segs_out += u64::from(segments) * u64::from(outgoing.len > 0);
         match outgoing.why.reason() {
             Reason::Rto
             | Reason::RtoRecovery
@@ -255,6 +257,7 @@ impl Output<'_> {
     fn emit_piece(&mut self, piece: Piece, options: Options, size: u32, why: Why, load: Load) -> Outgoing {
         let Piece { start, len, fin } = piece;
         let offset = start - self.open.sender.snd_una;
+        self.open.watch.data_sent = self.now;
         let mut flags = Flags::ACK;
         flags.set(Flags::FIN, fin);
         // RFC 9293 section 3.9.1.2: the last of what was written.
@@ -275,6 +278,7 @@ impl Output<'_> {
         open.receiver.handle_ack_sent();
         open.advertise = None;
         open.clock.last_ack_sent = open.receiver.rcv_nxt;
+        open.watch.ack_sent = self.now;
         self.common.timers.stop(Timer::DelayedAck);
         Header { window, options, ..self.common.bare(seq, open.receiver.rcv_nxt, flags) }
     }

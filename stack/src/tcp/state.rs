@@ -12,6 +12,7 @@ use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::sender::Sender;
 use super::time_wait::TimeWait;
+use super::watch::Watch;
 use crate::time::Instant;
 use crate::wire::tcp::UserTimeout;
 
@@ -89,6 +90,7 @@ pub(crate) struct Open {
     /// For the random choices of a congestion control.
     pub(crate) seed: u64,
     pub(crate) clock: Clock,
+    pub(crate) watch: Watch,
     /// When the peer was last heard.
     pub(crate) last_heard: Instant,
     pub(crate) keepalive_probes: u8,

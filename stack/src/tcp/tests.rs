@@ -9,4 +9,5 @@ mod receiving;
 mod recovering;
 mod repairing;
 mod sending;
+mod showing;
 mod waiting;

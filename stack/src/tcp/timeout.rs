@@ -4,7 +4,7 @@ use super::congestion::Timeout;
 use super::connection::Connection;
 use super::decision::{Decision, LostBy};
 use super::error::Error;
-use super::recovery::{News, ProbeTimer};
+use super::recovery::{News, Phase, ProbeTimer};
 use super::state::{Block, Synchronised};
 use super::timer::Timer;
 use crate::time::Instant;
@@ -53,6 +53,7 @@ impl Connection {
                 if let Some(attempt) = &mut opening.fast_open {
                     attempt.handle_timeout();
                 }
+                self.common.counters.syn_timeouts += 1;
                 opening.rtt.handle_timeout();
                 let (retries, rto) = (opening.retries.into(), opening.rtt.rto());
                 self.common.tell(now, || Decision::RtoFired { in_flight: 0, retries, rto });
@@ -76,6 +77,10 @@ impl Connection {
                 // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its way.
                 let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
                 let (una, nxt) = (open.sender.snd_una, open.sender.snd_nxt);
+                if open.recovery.phase() != Phase::Timeout {
+                    open.watch.handle_loss(now);
+                    self.common.counters.timeout_recoveries += 1;
+                }
                 let reneged = open.sender.board.sacked() * u32::from(open.sender.board.has_reneged());
                 let lost = open.recovery.handle_timeout(now, una, nxt, &mut open.sender.board);
                 self.common.counters.lost_retransmits += lost.again.div_ceil(open.sender.smss);

@@ -1,15 +1,14 @@
 //! What a script may know about a connection: Linux's `tcpi_...` in its units, and our own names in ours.
 
 use ustack::stats::Stats;
-use ustack::tcp::{EcnMode, State, TcpInfo};
-use ustack::time::Duration;
+use ustack::tcp::TcpInfo;
 
 use super::expr::Value;
 
 /// The number of that name.
 pub(super) fn lookup(info: &TcpInfo, name: &str) -> Option<Value> {
     let number = match name.strip_prefix("tcpi_") {
-        Some(name) => linux(info, name)?,
+        Some(name) => info.linux_field(name)?,
         None => return ours(info, name),
     };
     Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
@@ -54,68 +53,6 @@ pub(super) fn counted(stats: &Stats, name: &str) -> Option<Value> {
     Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
-/// Linux counts segments and microseconds.
-fn linux(info: &TcpInfo, name: &str) -> Option<u64> {
-    let counters = &info.counters;
-    let segments = |bytes: u64| bytes.div_ceil(u64::from(info.snd_mss).max(1));
-    let micros = |span: Duration| span.as_micros();
-    Some(match name {
-        "state" => state(info.state),
-        "ca_state" => match info.recovery {
-            "disorder" => 1,
-            "cwr" => 2,
-            "recovery" => 3,
-            "loss" => 4,
-            _ => 0,
-        },
-        "retransmits" | "backoff" => u64::from(info.backoff),
-        "probes" => u64::from(counters.probes),
-        "options" => {
-            let bit = |on: bool, bit: u64| if on { bit } else { 0 };
-            let scaled = info.snd_wscale != 0 || info.rcv_wscale != 0;
-            let ecn = bit(info.ecn.mode != EcnMode::Off, 8) | bit(info.ecn.seen, 16);
-            let syn_data = bit(info.syn_data, 32);
-            bit(info.timestamps, 1) | bit(info.sack, 2) | bit(scaled, 4) | ecn | syn_data
-        }
-        "snd_wscale" => u64::from(info.snd_wscale),
-        "rcv_wscale" => u64::from(info.rcv_wscale),
-        "rto" => micros(info.rto),
-        "snd_mss" => u64::from(info.snd_mss),
-        "advmss" => u64::from(info.advmss),
-        "unacked" => segments(info.unacked),
-        "sacked" => segments(info.sacked),
-        "lost" => segments(info.lost),
-        "rtt" => micros(info.srtt.unwrap_or_default()),
-        "rttvar" => micros(info.rttvar),
-        "min_rtt" => info.min_rtt.map_or(u64::from(u32::MAX), micros),
-        "snd_cwnd" => info.cwnd / u64::from(info.snd_mss).max(1),
-        "snd_ssthresh" => info.ssthresh.map_or(0x7fff_ffff, |bytes| bytes / u64::from(info.snd_mss).max(1)),
-        "snd_wnd" => info.snd_wnd,
-        "rcv_wnd" => info.rcv_wnd,
-        "total_retrans" => u64::from(counters.segs_retrans),
-        "bytes_acked" => counters.bytes_acked,
-        "bytes_received" => counters.bytes_received,
-        "bytes_sent" => counters.bytes_sent,
-        "bytes_retrans" => counters.bytes_retrans,
-        "segs_out" => counters.segs_out,
-        "segs_in" => counters.segs_in,
-        "notsent_bytes" => info.unsent,
-        "pacing_rate" => info.pacing_rate.unwrap_or(u64::MAX),
-        "dsack_dups" => u64::from(counters.dsacks_in),
-        "delivered_ce" => u64::from(counters.delivered_ce),
-        "received_ce" => u64::from(info.ecn.received_ce),
-        "delivered_ce_bytes" => info.ecn.delivered.ce,
-        "delivered_e0_bytes" => info.ecn.delivered.ect0,
-        "delivered_e1_bytes" => info.ecn.delivered.ect1,
-        "received_ce_bytes" => info.ecn.received.ce,
-        "received_e0_bytes" => info.ecn.received.ect0,
-        "received_e1_bytes" => info.ecn.received.ect1,
-        "accecn_opt_seen" => u64::from(info.ecn.options_seen),
-        "rcv_ooopack" => u64::from(counters.out_of_order),
-        _ => return None,
-    })
-}
-
 /// Bytes and microseconds.
 fn ours(info: &TcpInfo, name: &str) -> Option<Value> {
     let counters = &info.counters;
@@ -157,20 +94,4 @@ fn ours(info: &TcpInfo, name: &str) -> Option<Value> {
         _ => return None,
     };
     Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
-}
-
-/// Linux's number of a state.
-const fn state(state: State) -> u64 {
-    match state {
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynReceived => 3,
-        State::FinWait1 => 4,
-        State::FinWait2 => 5,
-        State::TimeWait => 6,
-        State::CloseWait => 8,
-        State::LastAck => 9,
-        State::Closing => 11,
-        _ => 7,
-    }
 }

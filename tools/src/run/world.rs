@@ -71,7 +71,7 @@ impl Simulated {
         };
         let id =
             self.process.fds.streams().find(is_current).or_else(|| self.process.fds.streams().next_back())?;
-        stack.tcp_info(id).ok()
+        stack.tcp_info_at(wire.now, id).ok()
     }
 }
 

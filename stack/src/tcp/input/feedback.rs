@@ -60,6 +60,10 @@ impl Input<'_> {
         };
         open.take_change(self.common, self.now, &change, &news, u64::from(feedback.flight));
         let marked = !feedback.old && self.hear_marks(&feedback.acked, feedback.progress, feedback.flight);
+        let open = &mut *self.open;
+        if before == Phase::Timeout && open.recovery.phase() != Phase::Timeout {
+            open.watch.handle_loss_end(self.now);
+        }
         self.tell_congestion(feedback, change.is_turn() || marked, before, rtt);
         let open = &mut *self.open;
         open.set_pacing_rate(self.common.settings.pacing);

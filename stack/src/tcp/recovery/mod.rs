@@ -117,6 +117,11 @@ impl Recovery {
         (self.rack.reordering_seen(), self.rack.reo_wnd())
     }
 
+    /// How often something was overtaken, and by how many bytes at most.
+    pub(crate) fn reorderings(&self) -> (u32, u32) {
+        self.rack.reorderings()
+    }
+
     /// Bytes that are believed to be in the network: the pipe of RFC 6675. Without SACK each duplicate ACK takes one
     /// segment out, which is what the inflated window of RFC 5681 amounts to, limited transmit (RFC 3042) included.
     pub(crate) fn pipe(&self, board: &Scoreboard, smss: u32) -> u32 {

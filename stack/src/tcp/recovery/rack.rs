@@ -25,6 +25,9 @@ pub(crate) struct Rack {
     fack: SeqNum,
     /// RACK.reordering_seen.
     reordering_seen: bool,
+    /// How often that was, and the largest distance from what had overtaken to what was overtaken, in bytes.
+    reorderings: u32,
+    distance: u32,
     /// RACK.reo_wnd as it was last used.
     reo_wnd: Duration,
     /// RACK.reo_wnd_mult: quarters of the least round-trip time in the reordering window.
@@ -61,6 +64,8 @@ impl Rack {
             rtt: Duration::ZERO,
             fack: una,
             reordering_seen: false,
+            reorderings: 0,
+            distance: 0,
             reo_wnd: Duration::ZERO,
             reo_wnd_mult: 1,
             reo_wnd_persist: PERSIST,
@@ -71,6 +76,11 @@ impl Rack {
     /// Whether the path was seen to reorder.
     pub(crate) fn reordering_seen(&self) -> bool {
         self.reordering_seen
+    }
+
+    /// How often something was overtaken, and by how many bytes at most.
+    pub(crate) fn reorderings(&self) -> (u32, u32) {
+        (self.reorderings, self.distance)
     }
 
     /// The reordering window as it was last used.
@@ -103,8 +113,10 @@ impl Rack {
             }
         }
         // Step 3: an original below what had been delivered before.
-        if acked.lowest_original.is_some_and(|start| start.before(self.fack)) {
+        if let Some(start) = acked.lowest_original.filter(|start| start.before(self.fack)) {
             self.reordering_seen = true;
+            self.reorderings = self.reorderings.saturating_add(1);
+            self.distance = self.distance.max(self.fack - start);
         }
         if let Some(highest) = acked.highest {
             self.fack = self.fack.max(highest);
