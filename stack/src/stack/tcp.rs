@@ -60,16 +60,27 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` while it is under way; what ended it if it failed.
     pub fn tcp_established(&mut self, id: SocketId) -> Result<(), Error> {
-        let tcp = self.tcp_mut(id)?;
-        if let Some(error) = tcp.connection.take_error() {
-            return Err(error.into());
-        }
-        match tcp.connection.state() {
-            State::SynSent | State::SynReceived if tcp.connection.readiness().writable => Ok(()),
+        let connection = &mut self.tcp_mut(id)?.connection;
+        match connection.state() {
+            State::SynSent | State::SynReceived if connection.readiness().writable => Ok(()),
+            // RFC 9293 section 3.9.2.2 (MUST-56): what ICMP says meanwhile may pass.
             State::SynSent | State::SynReceived => Err(Error::WouldBlock),
-            State::Closed if tcp.connection.info().counters.segs_in == 0 => Err(Error::NotConnected),
+            State::Closed => match connection.take_error() {
+                Some(error) => Err(error.into()),
+                None if connection.info().counters.segs_in == 0 => Err(Error::NotConnected),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
+    }
+
+    /// Takes the error that nobody was told of yet, as `SO_ERROR` does: what ended the connection, or what ICMP said about it
+    /// and did not end it (RFC 9293 section 3.9.1.8).
+    ///
+    /// # Errors
+    /// That error; `NoSuchSocket`.
+    pub fn tcp_take_error(&mut self, id: SocketId) -> Result<(), Error> {
+        self.tcp_mut(id)?.connection.take_error().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Begins a connection to `remote`, from `local` if it is named (port 0: an ephemeral one).

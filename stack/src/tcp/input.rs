@@ -154,7 +154,7 @@ impl Connection {
         }
         let mut open = establish(now, &start, &offer, peer, course, common);
         common.handle_established(now);
-        common.soft_error = None;
+        (common.soft_error, common.news) = (None, None);
         // RFC 7323 section 2.2: the window of a segment with SYN is not scaled.
         let syn = segment.has(Flags::SYN);
         let shift = if syn { 0 } else { open.terms.snd_wscale };

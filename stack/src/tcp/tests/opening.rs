@@ -198,6 +198,15 @@ fn the_last_soft_error_explains_a_timeout() {
 }
 
 #[test]
+fn a_soft_error_is_forgotten_when_the_handshake_is_complete() {
+    let mut one = One::connect(bare());
+    one.play("> S seq=0");
+    one.c.handle_icmp(crate::wire::seq::SeqNum::new(4_294_966_000), IcmpError::NetworkUnreachable);
+    one.play("< SA seq=0 ack=1 \n > A seq=1");
+    assert_eq!(one.c.take_error(), None);
+}
+
+#[test]
 fn our_own_host_may_know_better() {
     let mut one = One::connect(bare());
     one.c.handle_unreachable(Error::HostUnreachable);

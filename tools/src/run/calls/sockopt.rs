@@ -214,12 +214,12 @@ fn max_segment(fd: &Fd, info: &TcpInfo) -> i64 {
 fn take_error(fd: &mut Fd, stack: &mut Stack) -> i64 {
     let Some(id) = fd.id else { return 0 };
     let error = match fd.kind {
-        Kind::Stream => stack.tcp_established(id).err(),
+        Kind::Stream => stack.tcp_take_error(id).err(),
         Kind::Listener => None,
         Kind::Datagram => stack.udp_take_error(id).err(),
     };
     match error {
-        None | Some(Error::WouldBlock | Error::NotConnected) => 0,
+        None | Some(Error::WouldBlock) => 0,
         Some(_) if fd.told => 0,
         Some(error) => {
             fd.told = fd.kind == Kind::Stream && stack.tcp_failure(id).is_some();
