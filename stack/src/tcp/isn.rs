@@ -38,6 +38,7 @@ mod tests {
     use super::*;
     use crate::time::{Units, at};
 
+    /// RFC 9293 section 3.4.1 (MUST-8).
     #[test]
     fn the_clock_ticks_each_four_microseconds() {
         let isn = IsnGenerator::new(&mut Rng::new(1, 0));
@@ -50,6 +51,7 @@ mod tests {
         assert_eq!(isn.isn(at(Units::us(4u64 << 32)), &connection), first);
     }
 
+    /// RFC 9293 section 3.4.1 (MUST-9, SHLD-1), RFC 7323 section 7.1 (SHLD-10).
     #[test]
     fn connections_and_secrets_differ() {
         let isn = IsnGenerator::new(&mut Rng::new(1, 0));

@@ -185,6 +185,7 @@ mod tests {
     use crate::time::{Units, at};
     use proptest::prelude::*;
 
+    /// RFC 6298 section 2.2 (MUST-1).
     #[test]
     fn the_first_sample_sets_everything() {
         let mut rtt = Rtt::new();
@@ -194,6 +195,7 @@ mod tests {
         assert_eq!(rtt.rto(), 900.ms());
     }
 
+    /// RFC 6298 section 2.3 (MUST-2, SHLD-2).
     #[test]
     fn further_samples_weigh_an_eighth_and_a_quarter() {
         let mut rtt = Rtt::new();
@@ -205,6 +207,7 @@ mod tests {
         assert_eq!(rtt.latest(), Some(400.ms()));
     }
 
+    /// RFC 7323 section 4.2 (SHLD-7).
     #[test]
     fn many_samples_of_one_flight_weigh_as_much_as_one() {
         let (mut one, mut many) = (Rtt::new(), Rtt::new());
@@ -224,6 +227,7 @@ mod tests {
         assert_eq!(rtt.rto(), 201.ms());
     }
 
+    /// RFC 6298 section 2.5 (MUST-3), section 5.5 (MUST-8).
     #[test]
     fn backs_off_to_two_minutes_and_recovers() {
         let mut rtt = Rtt::new();
@@ -261,6 +265,7 @@ mod tests {
         assert_eq!(rtt.rttvar(), Some(150.ms()));
     }
 
+    /// RFC 6298 section 5.7 (MUST-9).
     #[test]
     fn a_lost_syn_leaves_three_seconds() {
         let mut rtt = Rtt::new();

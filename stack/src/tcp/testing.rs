@@ -425,6 +425,13 @@ impl One {
         }
     }
 
+    /// Segments that arrive before the connection gets to speak: lines as `SA seq=0 ack=1`.
+    pub(super) fn arrive(&mut self, lines: &str) {
+        for line in lines.lines() {
+            self.c.handle_segment(self.now, &Self::packet(line).segment());
+        }
+    }
+
     /// All that is sent now: sequence number and length.
     pub(super) fn burst(&mut self) -> Vec<(u32, usize)> {
         let packets = core::iter::from_fn(|| transmit(&mut self.c, self.now, &self.limits));

@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(parse(&bytes, V6).unwrap_err().reason(), Some(Reason::ZeroChecksum));
     }
 
+    /// RFC 1122 section 4.1.3.4 (MUST-4, MUST-6).
     #[test]
     fn a_computed_zero_is_sent_as_ones() {
         // The payload is what makes the sum all ones: the checksum of the datagram without it.

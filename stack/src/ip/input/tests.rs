@@ -172,6 +172,7 @@ fn a_link_broadcast_for_one_host_is_dropped() {
     assert_eq!(seen(&packet, &many), Deliver(Protocol::UDP, To::Broadcast, 8));
 }
 
+/// RFC 9293 section 3.9.2 (MUST-50).
 #[test]
 fn v4_options_are_skipped_but_source_routes_are_not_taken() {
     let with = |options: &[u8]| {

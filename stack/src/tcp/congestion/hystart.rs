@@ -167,6 +167,7 @@ mod tests {
         }
     }
 
+    /// RFC 9438 section 4.10 (SHLD-7).
     #[test]
     fn five_rounds_of_a_longer_round_trip_end_it() {
         let mut path = Path::new();

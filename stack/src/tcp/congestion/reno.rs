@@ -206,6 +206,7 @@ mod tests {
         assert_eq!(reno.cwnd(), 42 * SMSS);
     }
 
+    /// RFC 5681 section 3.1 (MUST-6).
     #[test]
     fn avoidance_adds_a_segment_each_round_trip() {
         let mut reno = reno();
@@ -231,6 +232,7 @@ mod tests {
         assert_eq!(reno.cwnd(), 5 * SMSS);
     }
 
+    /// RFC 5681 section 3.1 (SHLD-3).
     #[test]
     fn a_repeated_timeout_holds_the_threshold() {
         let mut reno = reno();

@@ -101,6 +101,7 @@ mod tests {
         (sent, inflight / SMSS)
     }
 
+    /// RFC 9937 section 6.2 (MUST-2), section 6.4 (MUST-7).
     #[test]
     fn a_halving_sends_every_other_time() {
         let (sent, inflight) = recover(1, 10, 19);
@@ -115,6 +116,7 @@ mod tests {
         assert!(sent.iter().all(|&segments| segments <= 1));
     }
 
+    /// RFC 9937 section 6.2 (MUST-4).
     #[test]
     fn heavy_losses_are_not_made_up_in_a_burst() {
         // 15 of 20 are lost: 5 in flight, below the threshold of 10. As much leaves as arrives.

@@ -17,6 +17,14 @@ fn one_segment_waits_for_another_or_for_the_timer() {
     assert_eq!(one.events(), [Event::Readable]);
 }
 
+/// RFC 9293 section 3.10.7.4 (MUST-58, MUST-59).
+#[test]
+fn all_that_waits_is_processed_before_one_acknowledgment_leaves() {
+    let mut one = One::established(bare());
+    one.arrive("A seq=1 ack=1 len=1000 \n A seq=2001 ack=1 len=1000 \n A seq=1001 ack=1 len=1000 \n A seq=3001 ack=1 len=1000");
+    one.play("> A ack=4001");
+}
+
 #[test]
 fn data_carries_the_acknowledgment() {
     let mut one = One::established(bare());

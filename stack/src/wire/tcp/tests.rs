@@ -5,6 +5,7 @@ const SRC: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
 const DST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
 const TIMESTAMPS: Timestamps = Timestamps { value: 0x0102_0304, echo: 0x0506_0708 };
 
+/// RFC 9293 section 3.1 (MUST-69): NOPs fill the words, so that nothing is left to pad.
 #[test]
 fn a_syn_has_the_layout_of_linux() {
     let options = Options {
@@ -42,6 +43,7 @@ fn sack_blocks_that_do_not_fit_are_left_out() {
     assert_eq!(read(&written(beside)), Ok(Options { sack: blocks(3), ..beside }));
 }
 
+/// RFC 9293 section 3.1 (MUST-6, MUST-68).
 #[test]
 fn unknown_options_are_skipped() {
     let multipath = [30, 4, 9, 9];
@@ -67,6 +69,7 @@ fn a_user_timeout_is_a_bit_and_fifteen() {
     assert_eq!((beside.sack_capacity(), beside.len()), (2, 36));
 }
 
+/// RFC 9293 section 3.1 (MUST-4).
 #[test]
 fn a_fast_open_cookie_is_padded_behind() {
     let cookie = |bytes: &[u8]| FastOpenCookie::new(bytes);
@@ -101,6 +104,7 @@ fn nothing_is_read_after_the_end() {
     assert_eq!(read(&[1, 1, 0, 30]), Ok(Options::default()));
 }
 
+/// RFC 9293 section 3.1 (MUST-7).
 #[test]
 fn broken_options_are_refused_at_their_place() {
     for (bytes, at) in [
@@ -150,6 +154,7 @@ fn a_device_completes_a_partial_sum() {
     assert_eq!(bytes, full);
 }
 
+/// RFC 9293 section 3.1 (MUST-2): what is written is parsed with its checksum verified.
 #[test]
 fn the_payload_may_lie_in_two_parts() {
     let header = Header::default();

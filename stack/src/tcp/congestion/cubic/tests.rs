@@ -57,6 +57,7 @@ fn a_loss_takes_three_tenths() {
     assert_eq!(ecn.cwnd(), SMSS);
 }
 
+/// RFC 9438 section 4.4 (MUST-4), section 4.5 (MUST-5).
 #[test]
 fn returns_to_the_plateau_after_k_and_grows_beyond() {
     // K = cbrt((1000 - 700) / 0.4) = 9.086 s.
@@ -70,6 +71,7 @@ fn returns_to_the_plateau_after_k_and_grows_beyond() {
     assert!(growth(110) < growth(150) && growth(150) < growth(190), "convex");
 }
 
+/// RFC 9438 section 4.2 (MUST-1), section 4.4 (MUST-4).
 #[test]
 fn follows_equation_one() {
     let mut cubic = after_loss(2000);
@@ -82,6 +84,7 @@ fn follows_equation_one() {
     }
 }
 
+/// RFC 9438 section 4.3 (SHLD-1, SHLD-2).
 #[test]
 fn is_no_slower_than_reno_on_a_short_path() {
     // On a path of 1 ms the curve is flat for seconds: the Reno-friendly region decides.
@@ -95,6 +98,7 @@ fn is_no_slower_than_reno_on_a_short_path() {
     assert!((windows[4] - (14.0 + 5.0 * ALPHA)).abs() < 0.2, "{}", windows[4]);
 }
 
+/// RFC 9438 section 4.7 (SHLD-4).
 #[test]
 fn fast_convergence_lowers_the_plateau_of_a_losing_flow() {
     let mut cubic = after_loss(100);
@@ -106,6 +110,7 @@ fn fast_convergence_lowers_the_plateau_of_a_losing_flow() {
     assert_eq!(cubic.w_max, Some(90_000.0), "above the last plateau");
 }
 
+/// RFC 9438 section 4.8 (MUST-8, SHLD-5).
 #[test]
 fn a_timeout_begins_with_one_segment_and_its_own_plateau() {
     let mut cubic = after_loss(100);
@@ -123,6 +128,7 @@ fn a_timeout_begins_with_one_segment_and_its_own_plateau() {
     assert_eq!((epoch.k, epoch.w_max), (0.0, 49_000.0));
 }
 
+/// RFC 9438 section 4.2 (MUST-3).
 #[test]
 fn time_without_data_is_no_time() {
     let (mut busy, mut pausing) = (after_loss(500), after_loss(500));
@@ -139,6 +145,7 @@ fn time_without_data_is_no_time() {
     assert!((busy - pausing).abs() < 0.03 * busy, "{busy} {pausing}");
 }
 
+/// RFC 9438 section 4.9 (SHLD-6).
 #[test]
 fn a_spurious_loss_gives_everything_back() {
     let mut cubic = after_loss(100);
@@ -180,7 +187,8 @@ proptest! {
         prop_assert!((root - x.cbrt()).abs() <= 1e-12 * x.cbrt());
     }
 
-    /// Whatever happens in whatever order, the window stays a sensible number.
+    /// Whatever happens in whatever order, the window stays a sensible number, and grows by half at most (RFC 9438 section 4.2,
+    /// MUST-2).
     #[test]
     fn the_window_never_leaves_its_bounds(
         steps in prop::collection::vec((0..8u8, 1..200_000u64, 0..2_000_000u64), 1..300),

@@ -30,6 +30,7 @@ fn report(rack: &mut Rack, board: &mut Scoreboard, now: Instant, blocks: &[(u32,
     rack.detect(&view(now), board)
 }
 
+/// RFC 8985 section 6.2 (MUST-7, SHLD-3).
 #[test]
 fn a_quarter_of_the_least_round_trip_is_waited() {
     let (mut rack, mut board) = (Rack::new(UNA), ten());
@@ -41,6 +42,7 @@ fn a_quarter_of_the_least_round_trip_is_waited() {
     assert_eq!(rack.detect(&view(at(129.ms())), &mut board).newly, 3000);
 }
 
+/// RFC 8985 section 6.2 (SHLD-2).
 #[test]
 fn three_segments_need_no_waiting_on_a_path_that_keeps_order() {
     let (mut rack, mut board) = (Rack::new(UNA), ten());
@@ -61,6 +63,7 @@ fn nor_does_a_recovery_but_both_do_where_order_is_not_kept() {
     assert_eq!(rack.reo_wnd(), 25.ms());
 }
 
+/// RFC 8985 section 4 (SHLD-1), section 6.2 (MUST-6, SHLD-4, SHLD-5).
 #[test]
 fn dsacks_widen_the_window_once_a_round_trip_up_to_a_whole_one() {
     let mut rack = Rack::new(UNA);
@@ -89,6 +92,7 @@ fn a_least_round_trip_of_nothing_does_not_keep_the_window_shut() {
     assert_eq!(rack.patience(lucky.srtt), 100.ms(), "counted from the usual round trip");
 }
 
+/// RFC 8985 section 6.2 (MUST-4).
 #[test]
 fn the_ack_of_an_original_is_not_taken_for_that_of_its_repeat() {
     let cases = [
@@ -110,6 +114,7 @@ fn the_ack_of_an_original_is_not_taken_for_that_of_its_repeat() {
     }
 }
 
+/// RFC 8985 section 6.3 (MUST-10).
 #[test]
 fn a_timeout_takes_the_first_and_what_is_overdue() {
     let (mut rack, mut board) = (Rack::new(UNA), ten());
