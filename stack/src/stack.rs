@@ -1,5 +1,6 @@
 //! The stack: bytes and time go in; bytes, deadlines and events come out.
 
+mod authentication;
 mod fast_open;
 mod icmp;
 mod input;
@@ -9,6 +10,7 @@ mod output;
 mod packets;
 pub mod path;
 mod raw;
+mod replies;
 mod tcp;
 mod train;
 mod udp;
@@ -73,6 +75,8 @@ pub struct Stack {
     time_waits: TimeWaits,
     isn: IsnGenerator,
     fast_open_cookies: Cookies,
+    /// Some socket has keys: segments are verified.
+    authenticates: bool,
     fast_open_servers: ServerCache,
     timers: Timers,
     ready: ReadyQueues,
@@ -110,6 +114,7 @@ impl Stack {
             raw_sockets: Vec::new(),
             time_waits: TimeWaits::new(config.max_time_wait, &hash),
             isn: IsnGenerator::new(&mut rng),
+            authenticates: false,
             // A stream of its own: what is drawn here changes no other choice of a seed.
             fast_open_cookies: Cookies::new(&mut Rng::new(config.seed, FAST_OPEN_STREAM)),
             fast_open_servers: ServerCache::new(config.max_fast_open_servers, &hash),

@@ -100,6 +100,20 @@ pub struct TcpStats {
     pub syncookies_recv: u64,
     /// ACKs to a listener whose cookie was wrong or too old.
     pub syncookies_failed: u64,
+    /// `TCPMD5NotFound`: segments dropped because they were not signed and should have been.
+    pub md5_not_found: u64,
+    /// `TCPMD5Unexpected`: segments dropped because they were signed, and there is no key.
+    pub md5_unexpected: u64,
+    /// `TCPMD5Failure`: segments dropped because of a wrong signature.
+    pub md5_failure: u64,
+    /// `TCPAOGood`: segments whose MAC was right.
+    pub ao_good: u64,
+    /// `TCPAOBad`: segments dropped because of a wrong MAC.
+    pub ao_bad: u64,
+    /// `TCPAOKeyNotFound`: segments dropped because there is no key of their number.
+    pub ao_key_not_found: u64,
+    /// `TCPAORequired`: segments dropped because they had no authentication option and should have had.
+    pub ao_required: u64,
     /// `TCPFastOpenActive`: connections of ours whose data in the SYN was acknowledged.
     pub fast_open_active: u64,
     /// `TCPFastOpenActiveFail`: those whose SYN with data or cookie was lost, or whose data was not acknowledged.

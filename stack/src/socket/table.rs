@@ -8,7 +8,7 @@ use super::endpoint::{Endpoint, Tuple};
 use super::ready::ReadyQueues;
 use crate::buf::frame::InterfaceId;
 use crate::raw::RawSocket;
-use crate::tcp::{Connection, Listener};
+use crate::tcp::{Authenticator, Connection, Listener};
 use crate::time::Instant;
 use crate::udp::UdpSocket;
 
@@ -66,6 +66,8 @@ pub(crate) struct TcpSocket {
     pub(crate) tuple: Tuple,
     pub(crate) path: Path,
     pub(crate) ip: IpOptions,
+    /// What signs its segments and verifies the peer's.
+    pub(crate) authenticator: Option<Box<Authenticator>>,
     /// The application has closed its handle: the entry goes when the connection is finished.
     pub(crate) orphan: bool,
     /// The listener that it waits in to be accepted.
@@ -117,15 +119,7 @@ impl Socket {
         Self { kind, places: Places::default() }
     }
 
-    /// The stream, if it is one.
-    pub(crate) fn tcp(&self) -> Option<&TcpSocket> {
-        match &self.kind {
-            Kind::Tcp(tcp) => Some(tcp),
-            _ => None,
-        }
-    }
-
-    /// The stream, to change it.
+    /// The stream, to change it, if it is one.
     pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
         match &mut self.kind {
             Kind::Tcp(tcp) => Some(tcp),

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use super::endpoint::Tuple;
 use crate::rng::{KeyedHash, KeyedMap};
-use crate::tcp::{Segment, TimeWait, TimeWaitVerdict};
+use crate::tcp::{Authenticator, Segment, TimeWait, TimeWaitVerdict};
 use crate::time::Instant;
 
 /// All connections in TIME-WAIT, up to a limit: beyond it the one that would leave first leaves now.
 #[derive(Debug)]
 pub(crate) struct TimeWaits {
     entries: KeyedMap<Tuple, TimeWait>,
+    /// What signs the answers of those that were signed.
+    authenticators: KeyedMap<Tuple, Box<Authenticator>>,
     order: BTreeSet<(Instant, Tuple)>,
     limit: usize,
     overflows: u64,
@@ -18,7 +20,13 @@ pub(crate) struct TimeWaits {
 
 impl TimeWaits {
     pub(crate) fn new(limit: usize, hash: &KeyedHash) -> Self {
-        Self { entries: KeyedMap::with_hasher(hash.clone()), order: BTreeSet::new(), limit, overflows: 0 }
+        Self {
+            entries: KeyedMap::with_hasher(hash.clone()),
+            authenticators: KeyedMap::with_hasher(hash.clone()),
+            order: BTreeSet::new(),
+            limit,
+            overflows: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -32,6 +40,11 @@ impl TimeWaits {
 
     pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
         self.entries.contains_key(tuple)
+    }
+
+    /// What signs the segments of a pair, if they are signed.
+    pub(crate) fn authenticator(&mut self, tuple: &Tuple) -> Option<&mut Authenticator> {
+        self.authenticators.get_mut(tuple).map(|known| &mut **known)
     }
 
     /// When the next one expires.
@@ -52,7 +65,7 @@ impl TimeWaits {
         let after = entry.expires();
         if matches!(verdict, TimeWaitVerdict::Reuse { .. }) {
             self.order.remove(&(before, *tuple));
-            self.entries.remove(tuple);
+            self.forget(tuple);
         } else if after != before {
             self.order.remove(&(before, *tuple));
             self.order.insert((after, *tuple));
@@ -76,15 +89,28 @@ impl TimeWaits {
             self.overflows += 1;
             self.forget_first();
         }
+        self.authenticators.remove(&tuple);
         if let Some(old) = self.entries.insert(tuple, time_wait) {
             self.order.remove(&(old.expires(), tuple));
         }
         self.order.insert((time_wait.expires(), tuple));
     }
 
+    /// Keeps what signs the answers to a pair, which is there.
+    pub(crate) fn insert_authenticator(&mut self, tuple: Tuple, known: Box<Authenticator>) {
+        if self.entries.contains_key(&tuple) {
+            self.authenticators.insert(tuple, known);
+        }
+    }
+
     fn forget_first(&mut self) {
         if let Some((_, tuple)) = self.order.pop_first() {
-            self.entries.remove(&tuple);
+            self.forget(&tuple);
         }
+    }
+
+    fn forget(&mut self, tuple: &Tuple) {
+        self.entries.remove(tuple);
+        self.authenticators.remove(tuple);
     }
 }

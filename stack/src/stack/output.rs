@@ -8,6 +8,7 @@ use core::ops::Range;
 use std::net::IpAddr;
 
 use super::Stack;
+use super::authentication::push_signed;
 use super::interfaces::TxLimits;
 use super::packets::Packet;
 use super::path::LOOPBACK;
@@ -19,7 +20,7 @@ use crate::ip::output::{Ids, Meta};
 use crate::link::{Interface, Resolution};
 use crate::socket::endpoint::Endpoint;
 use crate::socket::table::{Kind, Path, Socket, SocketId};
-use crate::tcp::{Limits, Outgoing};
+use crate::tcp::{Authenticator, Limits, Outgoing};
 use crate::time::Instant;
 use crate::why::{Reason, Why};
 use crate::wire;
@@ -42,7 +43,7 @@ const HEAD: usize = 192;
 #[derive(Debug)]
 pub(super) struct HeadBuffer {
     bytes: [u8; HEAD],
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl HeadBuffer {
@@ -294,7 +295,10 @@ impl Stack {
         let limits = port.limits();
         let ip_header = super::ip_header_len(path.next_hop);
         // A device that takes no merged frames gets them as trains: the connection chooses as rarely for either.
-        let longest = limits.max_merged.unwrap_or(LONGEST_TRAIN);
+        // So do signed segments, each of which has a digest of its own.
+        let signed = tcp.authenticator.is_some();
+        let max_merged = limits.max_merged.filter(|_| !signed);
+        let longest = max_merged.unwrap_or(LONGEST_TRAIN);
         let segment =
             Limits { max_segment: path.mtu - ip_header, max_merged: longest.saturating_sub(ip_header) };
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
@@ -304,13 +308,14 @@ impl Stack {
         let segments = outgoing.segments();
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), u64::from(segments));
         let len = outgoing.len as usize;
-        let picked = if segments > 1 && limits.max_merged.is_none() {
-            port.train = Some(Train::new(id, port, &mut self.ids, mac, meta, outgoing));
+        let picked = if segments > 1 && max_merged.is_none() {
+            port.train = Some(Train::new(id, port, &mut self.ids, mac, meta, outgoing, signed));
             self.pick_train(interface)
         } else {
             let payload = tcp.connection.unacknowledged_bytes(outgoing.payload_range());
             push_link(&mut self.head, &port.interface, mac, meta.source.is_ipv4());
-            let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits);
+            let known = tcp.authenticator.as_deref_mut();
+            let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits, known);
             self.stats.ip.out_requests += 1;
             let body = Body::Tcp(id, outgoing.payload_range());
             written.map(|offload| Picked { body, offload, why: outgoing.why })
@@ -527,8 +532,12 @@ pub(super) fn push_tcp(
     outgoing: &Outgoing,
     payload: [&[u8]; 2],
     limits: TxLimits,
+    known: Option<&mut Authenticator>,
 ) -> Option<Offload> {
     let (source, destination) = (meta.source, meta.destination);
+    if let Some(known) = known {
+        return push_signed(head, ids, meta, outgoing, payload, limits, known);
+    }
     let tcp_len = outgoing.header.header_len();
     let total = tcp_len + outgoing.len as usize;
     head.push(|out| meta.write(ids, total, out)).ok()?;

@@ -2,24 +2,25 @@
 
 use std::net::{Shutdown, SocketAddr};
 
+use super::authentication::{isns, option_of};
 use super::{Stack, ip_header_len};
 use crate::buf::frame::{InterfaceId, Offload};
 use crate::error::Error;
 use crate::ip::input::To;
-use crate::ip::output::Meta;
 use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::ports;
 use crate::socket::table::{IpOptions, Kind, ListenerSocket, Socket, SocketId, TcpSocket};
 use crate::tcp::congestion::Algorithm;
 use crate::tcp::{
-    Connection, Listener, Outgoing, Ports, Segment, Settings, Start, State, TcpInfo, TimeWaitVerdict,
-    Verdict, reset_for,
+    Connection, Isns, Listener, Ports, Segment, Settings, Start, State, TcpInfo, TimeWaitVerdict, Verdict,
+    reset_for,
 };
 use crate::time::Instant;
 use crate::wire;
-use crate::wire::ip::{Packet, Protocol};
+use crate::wire::ip::Packet;
 use crate::wire::seq::SeqNum;
+use crate::wire::tcp::Flags;
 
 impl Stack {
     /// Snapshot of a connection, in the words of `ss -ti`.
@@ -128,14 +129,19 @@ impl Stack {
         if !self.tcp_pair_is_free(&tuple) {
             return Err(Error::AddressInUse(tuple.local));
         }
-        let start = self.tcp_start(now, &tuple, path.mtu);
+        let mut start = self.tcp_start(now, &tuple, path.mtu);
+        self.notice_keys(&settings);
+        let authenticator = Self::authenticator(&settings, &tuple, Isns::default());
+        start.signature = option_of(authenticator.as_deref());
         let ports = Ports { local: tuple.local.port, remote: tuple.remote.port };
-        let connection = match self.begin_fast_open(now, &tuple, &settings, with_data) {
+        // Note: a signature leaves no room for a cookie beside all that a SYN says.
+        let fast_open = self.begin_fast_open(now, &tuple, &settings, with_data);
+        let connection = match fast_open.filter(|_| start.signature.is_none()) {
             Some(client) => Connection::connect_fast_open(now, ports, start, settings, client),
             None => Connection::connect(now, ports, start, settings),
         };
-        let tcp =
-            TcpSocket { connection, tuple, path, ip: IpOptions::default(), orphan: false, listener: None };
+        let ip = IpOptions::default();
+        let tcp = TcpSocket { connection, tuple, path, ip, authenticator, orphan: false, listener: None };
         let id = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
         self.tcp_demux.connect(tuple, id);
         self.stats.tcp.active_opens += 1;
@@ -164,6 +170,7 @@ impl Stack {
             let free = |port| !demux.port_in_use(port);
             local.port = ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)?;
         }
+        self.notice_keys(&settings);
         let listener = Listener::new(local.port, backlog, settings, &mut self.rng);
         let entry = ListenerSocket { listener, local, ip: IpOptions::default() };
         let id = self.sockets.insert(Socket::new(Kind::Listener(Box::new(entry))));
@@ -276,6 +283,7 @@ impl Stack {
     /// # Errors
     /// `NoSuchSocket`.
     pub fn tcp_configure(&mut self, now: Instant, id: SocketId, settings: Settings) -> Result<(), Error> {
+        self.notice_keys(&settings);
         if let Ok(listener) = self.listener_mut(id) {
             *listener.listener.settings_mut() = settings;
             return Ok(());
@@ -348,6 +356,11 @@ impl Stack {
         let segments = payload.len().div_ceil(size).max(1) as u16;
         self.stats.tcp.in_segs += u64::from(segments);
         let segment = Segment { header, payload, ecn: packet.ecn, segments };
+        if (self.authenticates || header.options.signature.is_some())
+            && !self.is_authentic(&tuple, &header, packet.payload)
+        {
+            return;
+        }
         if let Some(id) = self.tcp_demux.find(&tuple) {
             if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
                 let waiting = tcp.connection.unacknowledged();
@@ -367,7 +380,7 @@ impl Stack {
         if let Some(listener) = self.tcp_demux.bound(&tuple.local) {
             self.handle_listener(now, listener, tuple, min_iss, &segment);
         } else if let Some(reset) = reset_for(&segment) {
-            self.reply_tcp(&tuple, IpOptions::default(), &reset);
+            self.reply_tcp(&tuple, IpOptions::default(), None, &reset);
         }
     }
 
@@ -382,7 +395,8 @@ impl Stack {
             None => Some(None),
             Some(TimeWaitVerdict::Ignore) => None,
             Some(TimeWaitVerdict::Acknowledge(outgoing)) => {
-                self.reply_tcp(tuple, IpOptions::default(), &outgoing);
+                let known = self.time_waits.authenticator(tuple).map(|known| Box::new(known.clone()));
+                self.reply_tcp(tuple, IpOptions::default(), known, &outgoing);
                 None
             }
             Some(TimeWaitVerdict::Reuse { min_iss }) => Some(Some(min_iss)),
@@ -406,6 +420,13 @@ impl Stack {
         let full = self.sockets.len() >= self.config.max_sockets;
         let takes_fast_open = self.listener_mut(id).is_ok_and(|entry| entry.listener.takes_fast_open());
         let ticket = if takes_fast_open && !full { self.fast_open_ticket(&tuple, segment) } else { None };
+        let authenticator = match self.authenticates {
+            true => self.listener_authenticator(id, &tuple, &segment.header),
+            false => None,
+        };
+        start.signature = option_of(authenticator.as_deref());
+        // Of a cookie or a half-open entry the numbers are known; a SYN begins with ours.
+        let numbers = if segment.has(Flags::SYN) { Some(isns(start.iss, segment.header.seq)) } else { None };
         let Ok(entry) = self.listener_mut(id) else { return };
         let ip = entry.ip;
         let before = *entry.listener.stats();
@@ -414,11 +435,17 @@ impl Stack {
         self.stats.tcp.count_listener(&before, &after);
         match verdict {
             Verdict::Done => {}
-            Verdict::Reset(outgoing) => self.reply_tcp(&tuple, ip, &outgoing),
+            Verdict::Reset(outgoing) => self.reply_tcp(&tuple, ip, authenticator, &outgoing),
             Verdict::Established(_) if full => self.stats.tcp.socket_limit_drops += 1,
             Verdict::Established(connection) => {
-                let tcp =
-                    TcpSocket { connection: *connection, tuple, path, ip, orphan: false, listener: Some(id) };
+                let authenticator = authenticator.map(|mut known| {
+                    if let Some(numbers) = numbers {
+                        known.begin(numbers);
+                    }
+                    known
+                });
+                let (connection, listener) = (*connection, Some(id));
+                let tcp = TcpSocket { connection, tuple, path, ip, authenticator, orphan: false, listener };
                 let accepted = self.sockets.insert(Socket::new(Kind::Tcp(Box::new(tcp))));
                 self.tcp_demux.connect(tuple, accepted);
                 self.stats.tcp.passive_opens += 1;
@@ -485,6 +512,9 @@ impl Stack {
                 crate::tcp::Event::TimeWait => {
                     if let Some(time_wait) = tcp.connection.take_time_wait() {
                         self.time_waits.insert(tcp.tuple, time_wait);
+                        if let Some(known) = &tcp.authenticator {
+                            self.time_waits.insert_authenticator(tcp.tuple, known.clone());
+                        }
                     }
                     over = true;
                 }
@@ -514,36 +544,6 @@ impl Stack {
         self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
     }
 
-    /// After anything happened to a listener: its SYN-ACKs leave for the queue of replies.
-    pub(super) fn settle_listener(&mut self, now: Instant, id: SocketId) {
-        while let Ok(entry) = self.listener_mut(id)
-            && let Some(syn_ack) = entry.listener.poll_transmit(now)
-        {
-            let ip = entry.ip;
-            self.reply_tcp(&syn_ack.peer, ip, &syn_ack.segment);
-        }
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        let Kind::Listener(entry) = &socket.kind else { return };
-        let deadline = entry.listener.poll_timeout();
-        self.timers.set(id, &mut socket.places.entered, deadline);
-    }
-
-    /// A segment without a socket to poll: RST, SYN-ACK, the ACK of TIME-WAIT.
-    fn reply_tcp(&mut self, tuple: &Tuple, ip: IpOptions, outgoing: &Outgoing) {
-        let mut bytes = self.pool.take();
-        bytes.resize(outgoing.header.header_len(), 0);
-        let (source, destination) = (tuple.local.ip, tuple.remote.ip);
-        let written = outgoing.header.write(&mut bytes, source, destination, [&[], &[]]);
-        debug_assert!(written.is_ok(), "room was made for the header");
-        let meta = Meta {
-            dscp: ip.traffic_class >> 2,
-            ecn: outgoing.ecn,
-            ..Meta::new(source, destination, Protocol::TCP)
-        };
-        self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), 1);
-        self.reply(meta, ip.hop_limit, &tuple.remote, bytes, outgoing.why);
-    }
-
     fn on_tcp<R>(
         &mut self,
         now: Instant,
@@ -562,7 +562,7 @@ impl Stack {
         }
     }
 
-    fn tcp_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, Error> {
+    pub(super) fn tcp_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, Error> {
         match self.sockets.get_mut(id).map(|s| &mut s.kind) {
             Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp),
             _ => Err(Error::NoSuchSocket),
@@ -584,6 +584,7 @@ impl Stack {
             ts_offset: self.isn.timestamp_offset(&pair),
             max_segment: mtu - ip_header_len(tuple.remote.ip),
             default_mss: if tuple.remote.ip.is_ipv4() { 536 } else { 1220 },
+            signature: None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::interfaces::Port;
 use super::output::{Body, HeadBuffer, Picked, push_link, push_tcp};
 use crate::buf::frame::{InterfaceId, Offload};
 use crate::ip::output::{Ids, Meta};
-use crate::socket::table::{Socket, SocketId};
+use crate::socket::table::{Socket, SocketId, TcpSocket};
 use crate::tcp::Outgoing;
 use crate::wire::ethernet::MacAddr;
 use crate::wire::tcp::{Flags, Template};
@@ -42,9 +42,10 @@ impl Train {
         mac: MacAddr,
         meta: Meta,
         long: Outgoing,
+        signed: bool,
     ) -> Self {
         // RFC 6864 section 4.1: what may not be fragmented needs no identification of its own.
-        let alike = meta.dont_fragment && !port.limits().checksum;
+        let alike = meta.dont_fragment && !port.limits().checksum && !signed;
         let same = alike.then(|| Same::new(port, ids, mac, &meta, &long)).flatten();
         Self { socket, mac, meta, rest: long, same }
     }
@@ -76,9 +77,9 @@ impl Stack {
         let (id, seq, len) = (train.socket, train.rest.header.seq, train.rest.len.min(size));
         let more = train.rest.len > len;
         // Between two of its segments the connection may have ended, or heard that the peer has these bytes.
-        let tcp = self.sockets.get(id).and_then(Socket::tcp);
-        let found = tcp.and_then(|tcp| Some((&tcp.connection, tcp.connection.place_of(seq, len)?)));
-        let Some((connection, range)) = found else {
+        let tcp = self.sockets.get_mut(id).and_then(Socket::tcp_mut);
+        let found = tcp.and_then(|tcp| Some((tcp.connection.place_of(seq, len)?, tcp)));
+        let Some((range, TcpSocket { connection, authenticator, .. })) = found else {
             port.train = None;
             return None;
         };
@@ -96,7 +97,8 @@ impl Stack {
                     next.header.flags.remove(LAST);
                 }
                 push_link(&mut self.head, &port.interface, train.mac, train.meta.source.is_ipv4());
-                push_tcp(&mut self.head, &mut self.ids, &train.meta, &next, payload, limits)?
+                let known = authenticator.as_deref_mut();
+                push_tcp(&mut self.head, &mut self.ids, &train.meta, &next, payload, limits, known)?
             }
         };
         let why = train.rest.why;

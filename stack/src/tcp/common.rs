@@ -39,7 +39,7 @@ pub(crate) struct Common {
     /// Something may be there to send.
     pub(crate) dirty: bool,
     /// A segment that does not depend on the state any more: a RST, the last ACK.
-    pub(crate) parting: Option<Outgoing>,
+    pub(crate) parting: Option<Box<Outgoing>>,
     /// The application said with its last bytes that more will follow soon.
     pub(crate) more: bool,
     /// What the cork holds back leaves all the same: it has waited long enough.

@@ -17,7 +17,7 @@ use super::timer::Timer;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{Flags, Signature};
 
 mod tuning;
 
@@ -36,6 +36,8 @@ pub struct Start {
     pub max_segment: usize,
     /// The peer's MSS if it announces none: 536 for IPv4, 1220 for IPv6 (RFC 9293 section 3.7.1).
     pub default_mss: u16,
+    /// The option that says who sends, if one does: it takes room from others.
+    pub signature: Option<Signature>,
 }
 
 /// One TCP connection.
@@ -494,14 +496,14 @@ impl Connection {
             Block::Opening(opening) => {
                 if let Some(peer) = &opening.peer {
                     let header = common.bare(opening.start.iss + 1, peer.irs + 1, Flags::RST | Flags::ACK);
-                    common.parting = Some(Outgoing::bare(header, Why::new(reason)));
+                    common.parting = Some(Box::new(Outgoing::bare(header, Why::new(reason))));
                 }
             }
             Block::Open(open) => {
                 let (seq, ack) = (open.sender.snd_nxt, open.receiver.rcv_nxt);
                 let mut header = common.bare(seq, ack, Flags::RST | Flags::ACK);
                 header.options.timestamps = open.terms.timestamps.then(|| open.clock.stamp(now));
-                common.parting = Some(Outgoing::bare(header, Why::new(reason)));
+                common.parting = Some(Box::new(Outgoing::bare(header, Why::new(reason))));
             }
         }
         self.finish(Some(error));
@@ -515,7 +517,7 @@ impl Connection {
         common.timers.stop_all();
         common.timers.set(Timer::TimeWait, time_wait.expires());
         if let Owed::Now(reason) = open.receiver.owed {
-            common.parting = Some(time_wait.acknowledge(now, reason));
+            common.parting = Some(Box::new(time_wait.acknowledge(now, reason)));
         }
         common.dirty = false;
         common.tx.clear();

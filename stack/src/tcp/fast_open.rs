@@ -204,7 +204,7 @@ impl Connection {
             return false;
         }
         if header.ack.at_or_before(half.start.iss) || header.ack.after(open.sender.snd_max) {
-            self.common.parting = reset_for(segment);
+            self.common.parting = reset_for(segment).map(Box::new);
             return false;
         }
         self.confirm(now);

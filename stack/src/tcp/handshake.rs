@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::acc_ecn::AccEcn;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header, Options, Timestamps, UserTimeout};
+use crate::wire::tcp::{Flags, Header, Options, Signature, Timestamps, UserTimeout};
 
 /// The largest window scale (RFC 7323 section 2.3).
 const MAX_WINDOW_SCALE: u8 = 14;
@@ -38,12 +38,14 @@ pub(crate) struct Offer {
     sack: bool,
     timestamps: bool,
     user_timeout: Option<UserTimeout>,
+    signature: Option<Signature>,
     /// The window field, never scaled on a SYN.
     pub(crate) window: u16,
 }
 
 impl Offer {
-    pub(crate) fn new(settings: &Settings, max_segment: usize) -> Self {
+    pub(crate) fn new(settings: &Settings, start: &Start) -> Self {
+        let max_segment = start.max_segment;
         // RFC 9293 section 3.7.1: the MSS leaves out the fixed header alone.
         let mss = u16::try_from(max_segment.saturating_sub(BASE_HEADER)).unwrap_or(u16::MAX);
         let max_mss = settings.max_mss.unwrap_or(u16::MAX);
@@ -55,6 +57,7 @@ impl Offer {
             sack: settings.sack,
             timestamps: settings.timestamps,
             user_timeout: settings.advertised_user_timeout.and_then(user_timeout::on_wire),
+            signature: start.signature,
             window: u16::try_from(settings.recv_buffer).unwrap_or(u16::MAX),
         }
     }
@@ -72,6 +75,7 @@ impl Offer {
     /// What holds when the peer's SYN says `peer`.
     pub(crate) fn meet(&self, peer: &Options, default_mss: u16) -> Terms {
         let scale = self.window_scale.zip(peer.window_scale);
+        let sack = self.sack && peer.sack_permitted;
         Terms {
             // RFC 9293 section 3.7.1: without the option, the default.
             peer_mss: peer.mss.unwrap_or(default_mss).min(self.max_mss).max(MIN_MSS),
@@ -80,20 +84,33 @@ impl Offer {
             // RFC 7323 section 2.3: a larger shift counts as 14.
             snd_wscale: scale.map_or(0, |(_, theirs)| theirs.min(MAX_WINDOW_SCALE)),
             rcv_wscale: scale.map_or(0, |(ours, _)| ours),
-            sack: self.sack && peer.sack_permitted,
-            timestamps: self.timestamps && peer.timestamps.is_some(),
+            sack,
+            // Note: beside an MD5 signature and timestamps there is no room for a single SACK block. As on Linux, SACK wins.
+            timestamps: self.timestamps && peer.timestamps.is_some() && !(self.is_md5() && sack),
+            signature: self.signature,
         }
     }
 
+    /// The same for a SYN of ours, which has to fit into the 40 bytes before anything is agreed on.
+    fn active(self) -> Self {
+        Self { timestamps: self.timestamps && !self.is_md5(), ..self }
+    }
+
+    fn is_md5(&self) -> bool {
+        self.signature == Some(Signature::Md5)
+    }
+
     pub(crate) fn options(&self, timestamps: Timestamps) -> Options {
-        Options {
+        let mut options = Options {
             mss: Some(self.mss),
             window_scale: self.window_scale,
             sack_permitted: self.sack,
             timestamps: self.timestamps.then_some(timestamps),
             user_timeout: self.user_timeout,
             ..Options::default()
-        }
+        };
+        options.set_signature(self.signature);
+        options
     }
 }
 
@@ -112,6 +129,8 @@ pub(crate) struct Terms {
     pub(crate) rcv_wscale: u8,
     pub(crate) sack: bool,
     pub(crate) timestamps: bool,
+    /// What each segment carries.
+    pub(crate) signature: Option<Signature>,
 }
 
 impl Terms {
@@ -128,7 +147,8 @@ impl Terms {
 
     /// Bytes of options in each segment.
     fn options(&self) -> usize {
-        if self.timestamps { 12 } else { 0 }
+        let timestamps = if self.timestamps { 12 } else { 0 };
+        timestamps + self.signature.map_or(0, Signature::padded_len)
     }
 }
 
@@ -246,7 +266,7 @@ impl Opening {
     pub(crate) fn new(now: Instant, start: Start, settings: &Settings) -> Self {
         Self {
             start,
-            offer: Offer::new(settings, start.max_segment),
+            offer: Offer::new(settings, &start).active(),
             ecn: settings.ecn,
             peer: None,
             rtt: Rtt::new(),
@@ -298,7 +318,9 @@ pub(crate) fn syn_ack_header(
     (ecn, acc_ecn): (Flags, Option<AccEcn>),
 ) -> Header {
     let stamp = Timestamps { value: value_at(now, start.ts_offset), echo: peer.ts };
-    let options = offer.answer(&peer.terms).options(stamp);
+    let mut options = offer.answer(&peer.terms).options(stamp);
+    options.acc_ecn = acc_ecn;
+    options.set_signature(start.signature);
     Header {
         src_port: ports.local,
         dst_port: ports.remote,
@@ -306,7 +328,7 @@ pub(crate) fn syn_ack_header(
         ack: peer.irs + 1,
         flags: Flags::SYN | Flags::ACK | ecn,
         window: offer.window,
-        options: Options { acc_ecn, ..options },
+        options,
         ..Header::default()
     }
 }

@@ -59,7 +59,7 @@ impl Connection {
             Block::Open(_) => self.handle_in_open(now, segment),
             Block::TimeWait(time_wait) => {
                 if let TimeWaitVerdict::Acknowledge(answer) = time_wait.handle_segment(now, segment) {
-                    self.common.parting = Some(answer);
+                    self.common.parting = Some(Box::new(answer));
                     self.common.timers.set(Timer::TimeWait, time_wait.expires());
                 }
             }
@@ -73,7 +73,7 @@ impl Connection {
         let acked = segment.has(Flags::ACK);
         // First: the ACK must be for our SYN.
         if acked && (opening.acknowledged(segment).is_none() || !opening.sent) {
-            self.common.parting = reset_for(segment);
+            self.common.parting = reset_for(segment).map(Box::new);
             return;
         }
         // Second: a RST is believed if it acknowledges our SYN.
@@ -131,7 +131,7 @@ impl Connection {
             return;
         }
         if opening.acknowledged(segment).is_none() {
-            self.common.parting = reset_for(segment);
+            self.common.parting = reset_for(segment).map(Box::new);
             return;
         }
         self.complete(now, &peer, segment);

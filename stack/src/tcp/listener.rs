@@ -14,6 +14,7 @@ use super::syncookie::{SynCookies, mark_timestamp, read_timestamp};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
+use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{FastOpenCookie, Flags, Header, Options};
 
 /// A listening port.
@@ -154,6 +155,11 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
     /// Half-open connections.
     pub fn half_open(&self) -> usize {
         self.half_open.len()
+    }
+
+    /// Our initial sequence number and the peer's of a half-open connection.
+    pub fn initial_numbers(&self, peer: &K) -> Option<(SeqNum, SeqNum)> {
+        self.half_open.get(peer).map(|entry| (entry.start.iss, entry.peer.irs))
     }
 
     /// Connections that wait to be accepted.
@@ -299,7 +305,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             return Verdict::Done;
         }
         let ports = Ports::of_received(&segment.header);
-        let offer = Offer::new(&self.settings, start.max_segment);
+        let offer = Offer::new(&self.settings, &start);
         let full = self.half_open.len() >= self.backlog;
         match self.settings.syn_cookies {
             SynCookiePolicy::Off if full => {
@@ -490,7 +496,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             timestamps: stamp,
             ..Options::default()
         };
-        let offer = Offer::new(&self.settings, start.max_segment);
+        let offer = Offer::new(&self.settings, &start);
         let terms = offer.meet(&options, start.default_mss);
         let entry = HalfOpen {
             ports,

@@ -6,6 +6,7 @@
 //!
 //! The caller knows the addresses: it finds the connection for a segment, verifies the checksum before and fills it after.
 
+mod authentication;
 mod common;
 pub mod congestion;
 mod connection;
@@ -38,6 +39,9 @@ mod timer;
 mod user_timeout;
 mod watch;
 
+pub use authentication::{
+    AoAlgorithm, AoKey, AoKeyIds, Authenticator, Direction, Isns, KeyError, Keys, Refusal,
+};
 pub use connection::{Connection, Event, Readiness, Start};
 pub use decision::{Decided, Decision, Evidence, LostBy, Reduction, Value};
 pub use ecn::{EcnBytes, EcnInfo, EcnMode, EcnPolicy};

@@ -1,5 +1,8 @@
 //! What an application may set about a connection.
 
+use std::sync::Arc;
+
+use super::authentication::Keys;
 use super::congestion::Algorithm;
 use super::ecn::EcnPolicy;
 use crate::time::Duration;
@@ -51,6 +54,9 @@ pub struct Settings {
     pub retries: u8,
     /// When a listener answers SYNs with cookies instead of remembering them (RFC 4987 section 3.6).
     pub syn_cookies: SynCookiePolicy,
+    /// What signs segments to certain peers, and is asked of theirs: MD5 (RFC 2385) or TCP-AO (RFC 5925). What other peers send
+    /// must not be signed.
+    pub keys: Option<Arc<Keys>>,
     /// How many connections of a listener may begin with a SYN that brings a Fast Open cookie, and wait for their ACK
     /// (`TCP_FASTOPEN`, RFC 7413). 0: Fast Open is off.
     pub fast_open_queue: usize,
@@ -90,6 +96,7 @@ impl Default for Settings {
             syn_ack_retries: 5,
             retries: 15,
             syn_cookies: SynCookiePolicy::default(),
+            keys: None,
             fast_open_queue: 0,
             fast_open_connect: false,
             fin_wait_2_timeout: Duration::from_secs(60),

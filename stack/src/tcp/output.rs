@@ -19,7 +19,7 @@ impl Connection {
     pub fn poll_transmit(&mut self, now: Instant, limits: &Limits) -> Option<Outgoing> {
         if let Some(parting) = self.common.parting.take() {
             self.common.counters.segs_out += 1;
-            return Some(parting);
+            return Some(*parting);
         }
         if !self.common.dirty {
             return None;
@@ -407,7 +407,8 @@ impl Open {
     fn options(&self, now: Instant) -> Options {
         let timestamps = self.terms.timestamps.then(|| self.clock.stamp(now));
         let user_timeout = self.advertise;
-        let mut options = Options { timestamps, user_timeout, ..Options::default() };
+        let signature = self.terms.signature;
+        let mut options = Options { timestamps, user_timeout, signature, ..Options::default() };
         let sack = |options: &Options| match self.terms.sack {
             true => self.receiver.sack_blocks(options.sack_capacity().min(4)),
             false => SackBlocks::EMPTY,

@@ -5,7 +5,7 @@ use core::ops::Range;
 use crate::why::{Reason, Why};
 use crate::wire::acc_ecn::AccEcn;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Header, Options};
+use crate::wire::tcp::{Flags, Header, Options, Signature};
 
 /// A received segment, or several that the kernel merged. The checksum is already verified.
 #[derive(Clone, Copy, Debug)]
@@ -140,5 +140,6 @@ pub(crate) fn options_len(options: &Options) -> usize {
     };
     let user_timeout = if options.user_timeout.is_some() { 4 } else { 0 };
     let acc_ecn = options.acc_ecn.as_ref().map_or(0, AccEcn::padded_len);
-    timestamps + sack + user_timeout + acc_ecn
+    let signature = options.signature.map_or(0, Signature::padded_len);
+    timestamps + sack + user_timeout + acc_ecn + signature
 }

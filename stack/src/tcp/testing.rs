@@ -15,7 +15,13 @@ pub(super) const MAX_SEGMENT: usize = 1480;
 
 /// What a connection starts with, its first number being `iss`.
 pub(super) fn start(iss: u32) -> Start {
-    Start { iss: SeqNum::new(iss), ts_offset: iss, max_segment: MAX_SEGMENT, default_mss: 536 }
+    Start {
+        iss: SeqNum::new(iss),
+        ts_offset: iss,
+        max_segment: MAX_SEGMENT,
+        default_mss: 536,
+        signature: None,
+    }
 }
 
 /// A segment on its way.

@@ -124,6 +124,31 @@ impl Header {
         Ok(header.len())
     }
 
+    /// As [`Header::write`] for a header with a signature: `sign` gets the written header, in which checksum and digest are
+    /// zero, and fills in the digest. With `partial` the checksum is that of [`Header::write_partial`].
+    ///
+    /// # Errors
+    /// As [`Header::write`].
+    pub fn write_signed(
+        &self,
+        out: &mut [u8],
+        (src, dst): (IpAddr, IpAddr),
+        payload: [&[u8]; 2],
+        partial: bool,
+        sign: impl FnOnce(&mut [u8]),
+    ) -> Result<usize, Error> {
+        let header = self.write_bare(out)?;
+        sign(header);
+        let segment_len = header.len() + payload[0].len() + payload[1].len();
+        let sum = Sum::pseudo(src, dst, Protocol::TCP, segment_len);
+        let sum = match partial {
+            true => sum.partial(),
+            false => sum.with(header).with(payload[0]).with(payload[1]).checksum(),
+        };
+        header[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
+        Ok(header.len())
+    }
+
     /// Writes all but the checksum, which is zero.
     fn write_bare<'a>(&self, out: &'a mut [u8]) -> Result<&'a mut [u8], Error> {
         let len = self.header_len();
@@ -218,6 +243,8 @@ pub struct Options {
     pub user_timeout: Option<UserTimeout>,
     /// Accurate ECN.
     pub acc_ecn: Option<AccEcn>,
+    /// What says who sent the segment, but for its digest.
+    pub signature: Option<Signature>,
     /// Fast Open: an empty cookie asks for one; only on SYNs.
     pub fast_open: Option<FastOpenCookie>,
     /// SACK blocks, as they stand on the wire: not yet checked against any window.
@@ -248,6 +275,11 @@ impl Options {
 
     /// All but SACK blocks and Fast Open.
     fn len_of_others(&self) -> usize {
+        self.len_of_usual() + self.signature_that_fits().map_or(0, Signature::padded_len)
+    }
+
+    /// Those that no signature is among.
+    fn len_of_usual(&self) -> usize {
         let mss = if self.mss.is_some() { 4 } else { 0 };
         let window_scale = if self.window_scale.is_some() { 4 } else { 0 };
         // SACK permitted takes the place of the two NOPs before the timestamps.
@@ -259,6 +291,20 @@ impl Options {
         let user_timeout = if self.user_timeout.is_some() { 4 } else { 0 };
         let acc_ecn = self.acc_ecn.as_ref().map_or(0, AccEcn::padded_len);
         mss + window_scale + rest + user_timeout + acc_ecn
+    }
+
+    /// The signature, unless it is too long beside the others: what `set_signature` has set fits.
+    fn signature_that_fits(&self) -> Option<Signature> {
+        self.signature.filter(|signature| self.len_of_usual() + signature.padded_len() <= MAX_OPTIONS_LEN)
+    }
+
+    /// Sets or removes the signature, in whose favour others may be left out.
+    pub(crate) fn set_signature(&mut self, signature: Option<Signature>) {
+        self.signature = signature;
+        if self.signature_that_fits() != signature {
+            self.acc_ecn = None;
+            self.user_timeout = None;
+        }
     }
 
     /// Sets or removes the Fast Open option, in whose favour another may be left out.
@@ -334,6 +380,9 @@ impl Options {
             }
             (kind::ACC_ECN_0, body) => self.acc_ecn = Some(AccEcn::read(AccEcnOrder::Ect0First, body)),
             (kind::ACC_ECN_1, body) => self.acc_ecn = Some(AccEcn::read(AccEcnOrder::Ect1First, body)),
+            (kind::MD5 | kind::AO, _) => {
+                self.signature = Some(Signature::read(self.signature, kind, value));
+            }
             (kind::FAST_OPEN, cookie) => self.fast_open = FastOpenCookie::new(cookie),
             _ => {}
         }
@@ -343,6 +392,10 @@ impl Options {
     /// one layout knows ours. `out` has exactly their length.
     fn write(&self, out: &mut [u8]) {
         let mut at = 0;
+        if let Some(signature) = self.signature_that_fits() {
+            signature.write(out);
+            at = signature.padded_len();
+        }
         let mut put = |bytes: &[u8]| {
             out[at..at + bytes.len()].copy_from_slice(bytes);
             at += bytes.len();
@@ -401,17 +454,22 @@ impl Options {
 }
 
 mod fast_open;
+mod signature;
 
 pub use fast_open::FastOpenCookie;
+pub use signature::{Signature, digest_range};
 
 mod kind {
+    pub(super) const END: u8 = 0;
     pub(super) const NOP: u8 = 1;
     pub(super) const MSS: u8 = 2;
     pub(super) const WINDOW_SCALE: u8 = 3;
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const MD5: u8 = 19;
     pub(super) const USER_TIMEOUT: u8 = 28;
+    pub(super) const AO: u8 = 29;
     pub(super) const ACC_ECN_0: u8 = 172;
     pub(super) const ACC_ECN_1: u8 = 174;
     pub(super) const FAST_OPEN: u8 = 34;

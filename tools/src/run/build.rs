@@ -123,6 +123,10 @@ pub(super) fn option(spec: &OptionSpec, scope: &Scope) -> Result<TcpOption, Stri
         }
         OptionSpec::AccEcn(kind, fields) => TcpOption::Other(*kind, acc_ecn(*kind, fields, scope)?),
         OptionSpec::Md5(digest) => TcpOption::Other(kind::MD5, digest.clone().unwrap_or_else(|| vec![0; 16])),
+        OptionSpec::Ao(key_id, next) => {
+            let ids = [scope.fit::<u8>(key_id, "a key id")?, scope.fit::<u8>(next, "a key id")?];
+            TcpOption::Other(kind::AO, [&ids[..], &[0; 12]].concat())
+        }
         OptionSpec::Other(kind, body) => TcpOption::Other(*kind, body.clone()),
     })
 }

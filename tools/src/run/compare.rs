@@ -197,6 +197,14 @@ fn options(
             {
                 wanted.clone()
             }
+            // A MAC has other bytes each time.
+            (TcpOption::Other(super::tcp::kind::AO, body), Some(TcpOption::Other(kind, wanted)))
+                if matches!(wanted_at(spec, at), Some(OptionSpec::Ao(..)))
+                    && *kind == super::tcp::kind::AO
+                    && (body.len(), body.get(..2)) == (wanted.len(), wanted.get(..2)) =>
+            {
+                TcpOption::Other(*kind, wanted.clone())
+            }
             (other, _) => other.clone(),
         });
     }

@@ -20,6 +20,7 @@ mod host;
 mod icmp;
 mod info;
 mod junit;
+mod keys;
 pub mod linux;
 mod parse;
 mod report;

@@ -140,6 +140,16 @@ pub(super) struct PacketSpec {
     pub(super) body: BodySpec,
 }
 
+impl PacketSpec {
+    /// Whether it has a digest that is not written in the script.
+    pub(super) fn is_signed(&self) -> bool {
+        let BodySpec::Tcp(TcpSpec { options: OptionsSpec::These(options), .. }) = &self.body else {
+            return false;
+        };
+        options.iter().any(|option| matches!(option, OptionSpec::Md5(None) | OptionSpec::Ao(..)))
+    }
+}
+
 /// What stands in brackets before a packet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IpSpec {
@@ -211,6 +221,8 @@ pub(super) enum OptionSpec {
     AccEcn(u8, Vec<(AccEcnField, Expr)>),
     /// A digest, or one that is not looked at.
     Md5(Option<Vec<u8>>),
+    /// KeyID and RNextKeyID; the MAC is made where it arrives, and does not matter where it leaves.
+    Ao(Expr, Expr),
     /// Any kind with its bytes.
     Other(u8, Vec<u8>),
 }

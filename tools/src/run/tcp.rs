@@ -40,6 +40,7 @@ pub(super) mod kind {
     pub(crate) const SACK: u8 = 5;
     pub(crate) const TIMESTAMPS: u8 = 8;
     pub(crate) const MD5: u8 = 19;
+    pub(crate) const AO: u8 = 29;
     pub(crate) const FAST_OPEN: u8 = 34;
     pub(crate) const ACC_ECN_0: u8 = 172;
     pub(crate) const ACC_ECN_1: u8 = 174;
@@ -223,6 +224,9 @@ impl TcpOption {
                 format!("FOEXP {}", hex(&body[2..])).trim_end().into()
             }
             Self::Other(kind::MD5, digest) => format!("md5 {}", hex(digest)).trim_end().into(),
+            Self::Other(kind::AO, body) if body.len() > 2 => {
+                format!("ao {} {} {}", body[0], body[1], hex(&body[2..]))
+            }
             Self::Other(kind @ (kind::ACC_ECN_0 | kind::ACC_ECN_1), body) if body.len() % 3 == 0 => {
                 let names =
                     if *kind == kind::ACC_ECN_0 { ["e0b", "ceb", "e1b"] } else { ["e1b", "ceb", "e0b"] };

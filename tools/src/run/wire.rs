@@ -11,6 +11,7 @@ use ustack::wire::ip::Protocol;
 use super::build;
 use super::compare;
 use super::flow::Flow;
+use super::keys::TheirKeys;
 use super::scope::Scope;
 use super::script::{BodySpec, PacketSpec};
 use super::seen::{Body, Seen};
@@ -32,6 +33,8 @@ pub(super) struct Wire {
     /// The conversation that packets without a number belong to.
     pub(super) current: Option<usize>,
     pub(super) trace: Trace,
+    /// What the other side signs with.
+    pub(super) their_keys: TheirKeys,
     tap: Option<Tap>,
 }
 
@@ -63,6 +66,7 @@ impl Wire {
             flows: Vec::new(),
             current: None,
             trace: Trace::default(),
+            their_keys: TheirKeys::default(),
             tap,
         })
     }
@@ -98,7 +102,10 @@ impl Wire {
         let index = self.flow_for(spec, scope)?;
         self.current = Some(index);
         let flow = &mut self.flows[index];
-        let bytes = build::packet(&spec.ip, &spec.body, flow, scope)?;
+        let mut bytes = build::packet(&spec.ip, &spec.body, flow, scope)?;
+        if spec.is_signed() {
+            self.their_keys.sign(&mut bytes, flow)?;
+        }
         let read = ustack::wire::ip::Packet::parse(&bytes).map_err(|error| error.to_string())?;
         let shown = match &spec.body {
             BodySpec::Tcp(_) if spec.ip.bad_checksum => "a segment with a wrong checksum".to_owned(),

@@ -138,6 +138,7 @@ fn segment() -> impl Strategy<Value = (Header, Vec<u8>)> {
                     sack_permitted: which[2],
                     timestamps: which[3].then_some(Timestamps { value, echo }),
                     user_timeout: which[1].then_some(UserTimeout { minutes: which[0], value: mss & 0x7fff }),
+                    signature: None,
                     fast_open: None,
                     sack,
                 },

@@ -131,6 +131,7 @@ pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
                     timestamps,
                     user_timeout,
                     acc_ecn,
+                    signature: None,
                     fast_open: None,
                     sack: SackBlocks::EMPTY,
                 };

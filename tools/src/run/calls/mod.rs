@@ -4,6 +4,7 @@ mod args;
 mod constant;
 mod data;
 mod fd;
+mod keys;
 mod open;
 mod poll;
 mod socket;

@@ -7,6 +7,7 @@ use ustack::{Error, Stack};
 
 use super::constant::{errno, errno_of};
 use super::fd::{Fd, Kind};
+use super::keys;
 use super::socket::{Errno, apply_ip};
 use super::{Args, Outcome, Process, fails, returns};
 use crate::run::script::Argument;
@@ -26,6 +27,11 @@ pub enum OptionValue {
 /// `setsockopt(3, SOL_TCP, TCP_NODELAY, [1], 4) = 0`
 pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let name = args.name(2)?;
+    match name {
+        "TCP_MD5SIG" | "TCP_AO_ADD_KEY" => return keys::add(process, world, args),
+        "TCP_AO_INFO" => return keys::ask(process, world, args),
+        _ => {}
+    }
     let value = given(args, name)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     match fd.set_option(&mut world.stack, world.wire.now, name, value) {

@@ -7,7 +7,7 @@ use crate::run::script::{AccEcnField, OptionSpec, OptionsSpec};
 use crate::run::tcp::kind;
 
 const KNOWN: &str = "an option (mss N, nop, eol, wscale N, sackOK, sack A:B ..., TS val N ecr N, FO [COOKIE], \
-                     FOEXP [COOKIE], ECN e1b N ceb N e0b N, md5 [HEX], opt KIND [HEX]) or `...`";
+                     FOEXP [COOKIE], ECN e1b N ceb N e0b N, md5 [HEX], ao KEYID RNEXTID, opt KIND [HEX]) or `...`";
 
 /// Reads options up to `>`, which is taken too.
 pub(super) fn parse(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<OptionsSpec, ParseError> {
@@ -49,6 +49,7 @@ fn parse_one(cursor: &mut Cursor<'_>, outgoing: bool) -> Result<OptionSpec, Pars
             let digest = parse_bytes(cursor)?;
             OptionSpec::Md5((!digest.is_empty()).then_some(digest))
         }
+        Some("ao") => OptionSpec::Ao(Expr::parse_sum(cursor)?, Expr::parse_sum(cursor)?),
         Some("opt") => {
             let number = cursor.number().and_then(|digits| digits.parse().ok());
             let kind = number.ok_or_else(|| cursor.error("the number of a kind of option"))?;
