@@ -4,7 +4,6 @@
 pub mod app;
 pub mod architecture;
 pub mod device;
-pub mod duet;
 pub mod echo;
 pub mod frames;
 pub mod host;
@@ -16,8 +15,9 @@ pub mod peer;
 pub mod process;
 pub mod rfc;
 pub mod scratch;
-pub mod smol;
 pub mod source;
 pub mod tshark;
 pub mod twins;
 pub mod wait;
+
+pub use ustack_tools::bench::{duet, smol};

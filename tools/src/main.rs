@@ -1,5 +1,6 @@
 //! The command line of ustack: one binary, one file for each subcommand.
 
+mod bench_command;
 mod common;
 mod completions;
 mod connect;
@@ -44,6 +45,7 @@ enum Command {
     Decode(decode::Args),
     Replay(replay_command::Args),
     Run(run_command::Args),
+    Bench(bench_command::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -59,6 +61,7 @@ impl Command {
             Self::Decode(args) => decode::run(&args),
             Self::Replay(args) => replay_command::run(&args),
             Self::Run(args) => run_command::run(&args),
+            Self::Bench(args) => bench_command::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
         }

@@ -4,15 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use smoltcp::iface::SocketHandle;
 use ustack::buf::frame::{Capabilities, Medium, RxFrame, TxFrame};
+use ustack::rng::Rng;
 use ustack::sim::{LinkConfig, Network, Node, NodeId, Stop};
-use ustack::tcp::Settings;
 use ustack::tcp::congestion::Algorithm;
+use ustack::tcp::{Settings, TcpInfo};
 use ustack::time::{Duration, Instant, Units as _, at};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, Error, InterfaceConfig, SocketId, Stack};
 
-use crate::pattern::pattern;
-use crate::smol::SmolHost;
+use super::smol::SmolHost;
 
 const PORT: u16 = 7000;
 const MTU: usize = 1500;
@@ -52,6 +52,15 @@ pub struct Outcome {
     pub end: Instant,
     /// Frames that the client sent, and those that the server sent.
     pub frames: [u64; 2],
+}
+
+/// How far a conversation without end has come.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Bytes that the server got.
+    pub bytes: usize,
+    /// What the client's connection says, if it is ours.
+    pub info: Option<TcpInfo>,
 }
 
 /// What two hosts are to do.
@@ -142,12 +151,12 @@ impl Duet<'_> {
         Outcome { end: net.now(), frames }
     }
 
-    /// Lets the client send without end for `span`; answers the bytes that the server got, which are checked.
+    /// Lets the client send without end for `span`; what the server got is checked.
     ///
     /// # Panics
     /// A byte arrives that was not sent, or the connection fails.
     #[track_caller]
-    pub fn received_in(&self, span: Duration) -> usize {
+    pub fn received_in(&self, span: Duration) -> Progress {
         let (mut net, mut ends) = self.begin();
         let until = net.now() + span;
         let stop = net.run_until_done(until, |net| {
@@ -160,7 +169,11 @@ impl Duet<'_> {
         let [client, server] = &ends;
         assert!(client.sent < client.to_send.len(), "{self:?}: the request was too short for {span:?}");
         assert!(client.to_send.starts_with(&server.received), "{self:?}: the request was damaged");
-        server.received.len()
+        let info = match (net.node(client.node), client.socket) {
+            (Host::Ours(stack), Some(Socket::Ours(id))) => stack.tcp_info(id).ok(),
+            _ => None,
+        };
+        Progress { bytes: server.received.len(), info }
     }
 
     /// The network with both hosts, and the two ends with their sockets.
@@ -172,8 +185,8 @@ impl Duet<'_> {
             LinkConfig { medium: self.medium, ..LinkConfig::both(self.link.parse().expect("netem's words")) };
         net.connect(client, server, config);
         let mut ends = [
-            End::new(client, pattern(1, self.request), self.response),
-            End::new(server, pattern(2, self.response), self.request),
+            End::new(client, payload(1, self.request), self.response),
+            End::new(server, payload(2, self.response), self.request),
         ];
         ends[1].socket = Some(self.listen(net.node_mut(server)));
         let remote = SocketAddr::new(self.address(2), PORT);
@@ -329,6 +342,15 @@ impl End {
             _ => unreachable!("a connection has two ends"),
         }
     }
+}
+
+/// What a side sends: bytes that tell of any that is missing, twice there, or in the wrong place.
+fn payload(side: u64, len: usize) -> Vec<u8> {
+    let mut rng = Rng::new(side, 0);
+    let words = core::iter::repeat_with(|| rng.next_u64().to_le_bytes());
+    let mut bytes: Vec<u8> = words.take(len.div_ceil(8)).flatten().collect();
+    bytes.truncate(len);
+    bytes
 }
 
 impl Node for Host {

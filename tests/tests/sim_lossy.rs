@@ -1,0 +1,66 @@
+//! How good the stack is on a bad network, beside smoltcp in the same simulator: what the README claims, with few seeds.
+
+use std::sync::LazyLock;
+
+use ustack_tools::bench::lossy::{Experiment, Row, Stack, measure};
+
+const SEEDS: u64 = 4;
+
+/// The lines of the README's table.
+static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| measured(&Experiment::default().losses));
+
+fn measured(losses: &[f64]) -> Vec<Row> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    measure(&Experiment { losses: losses.to_vec(), seeds: SEEDS, ..Experiment::default() }, workers)
+}
+
+#[test]
+fn bbr_beats_smoltcp_at_each_loss() {
+    // At 1 % a lost segment stops a window of 32 KiB for half a round trip at least, whoever sends: a window in flight is
+    // 22.6 segments, so that nobody gets over 22.6 / (1 + 0.01 * 22.6 / 2) of them through in a round trip.
+    let least = [(0.0, 1.0), (1.0, 1.15), (5.0, 2.0), (10.0, 2.5), (20.0, 5.0), (30.0, 5.0)];
+    for (row, (loss, ratio)) in TABLE.iter().zip(least) {
+        assert!(row.loss == loss && row.ratio >= ratio, "at {loss} %: {row:?}");
+    }
+}
+
+#[test]
+fn cubic_and_reno_reach_the_response_function_without_timeouts() {
+    for row in measured(&[0.5, 1.0, 2.0, 5.0]) {
+        for stack in [Stack::Cubic, Stack::Reno] {
+            let goodput = row.of(stack);
+            let response = row.response.expect("it holds here");
+            // What the buffer takes from the windows that would be larger is not in the function.
+            assert!(goodput.mean >= 0.97 * response, "{goodput:?} at {} %, {response}", row.loss);
+            // Eight minutes of virtual time, some 500 recoveries.
+            assert!(goodput.timeouts <= 4, "{goodput:?} at {} %", row.loss);
+        }
+    }
+}
+
+/// The numbers of a line of the table in the README, `| 1 % | 2 | 3 |`.
+fn numbers(line: &str) -> Option<Vec<f64>> {
+    let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
+    let [loss, rest @ ..] = &cells[..] else { return None };
+    let loss = loss.strip_suffix('%')?.trim().parse().ok()?;
+    let rest = rest.iter().filter_map(|cell| cell.replace(',', "").parse().ok());
+    Some(core::iter::once(loss).chain(rest).collect())
+}
+
+#[test]
+fn the_readme_tells_what_is_measured() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = std::fs::read_to_string(path).expect("the README");
+    let table: Vec<Vec<f64>> = readme.lines().filter_map(numbers).collect();
+    let losses: Vec<f64> = table.iter().map(|line| line[0]).collect();
+    assert_eq!(losses, Experiment::default().losses, "the table of the README");
+    for (line, row) in table.iter().zip(TABLE.iter()) {
+        for (said, goodput) in line[1..].iter().zip(row.goodput) {
+            // The README has 30 seeds: these few lie as far from them as from each other.
+            let most = 3.0 * goodput.deviation + 0.02 * goodput.mean;
+            assert!((said - goodput.mean).abs() <= most, "{said} at {} %, but {goodput:?}", row.loss);
+        }
+        let ratio = line.last().expect("the ratio");
+        assert!((line[1] / line[4] - ratio).abs() < 0.011, "{line:?}");
+    }
+}
