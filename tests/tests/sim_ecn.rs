@@ -110,7 +110,7 @@ fn over_a_threshold_nothing_is_lost_and_the_path_is_full() {
             assert!(it.part > 0.95, "{what}");
             assert_eq!((it.overflowed, it.info.counters.segs_retrans), (0, 0), "{what}");
             if congestion != "bbr" {
-                assert!(it.marked > 0 && it.info.counters.ecn_reductions > 2, "{what}");
+                assert!(it.marked > 0 && it.info.ecn.reductions > 2, "{what}");
             }
         }
     }
@@ -134,14 +134,19 @@ fn codel_drops_what_it_cannot_mark() {
     let what = format!("{:.3} {:?} {:?} {:?}", it.part, it.wait, it.longest, it.info);
     println!("{what}");
     assert_eq!((it.marked, it.info.ecn.mode), (0, EcnMode::Off), "{what}");
-    assert!(it.early > 10 && it.info.counters.segs_retrans >= it.early as u32, "{what}");
+    // What was dropped last is not repaired yet.
+    assert!(
+        it.early > 10 && it.info.counters.segs_retrans + 5 > it.early as u32,
+        "{what}: {} dropped",
+        it.early
+    );
     assert!(it.wait < 10.ms() && it.part > 0.9, "{what}");
 }
 
 #[test]
 fn accurate_counts_agree_with_the_queue() {
     let it = flow(EcnPolicy::ACCURATE, "cubic", "queue 200 mark 40", 10);
-    let counted = u64::from(it.info.counters.delivered_ce);
+    let counted = u64::from(it.info.ecn.delivered_ce);
     // What was marked last is still on its way.
     assert!(counted <= it.marked && counted + 100 > it.marked, "{counted} of {}: {:?}", it.marked, it.info);
     assert!(it.info.ecn.delivered.ce >= (counted - 20) * 1000, "{:?}", it.info);

@@ -167,10 +167,6 @@ pub struct Counters {
     pub recoveries: u32,
     /// Reductions of the window that were taken back, those for timeouts included.
     pub undos: u32,
-    /// Times that the window was reduced for a mark (ECN).
-    pub ecn_reductions: u32,
-    /// Segments that were delivered with a mark, as far as the peer tells (`TCPDeliveredCE`).
-    pub delivered_ce: u32,
     /// Segments that were sent again and were lost again, as seen without a timeout.
     pub lost_retransmits: u32,
     /// Tail-loss probes sent.

@@ -88,7 +88,7 @@ fn ours(info: &TcpInfo, name: &str) -> Option<Value> {
         "timeouts" => u64::from(counters.timeouts),
         "recoveries" => u64::from(counters.recoveries),
         "segs_retrans" => u64::from(counters.segs_retrans),
-        "ecn_reductions" => u64::from(counters.ecn_reductions),
+        "ecn_reductions" => u64::from(info.ecn.reductions),
         "sends_ect" => u64::from(info.ecn.sends_ect),
         "dup_acks_in" => u64::from(counters.dup_acks_in),
         "out_of_order" => u64::from(counters.out_of_order),

@@ -300,7 +300,7 @@ impl Sender {
             }
             return self.hear_handshake(bits);
         }
-        let packets = report.newly.div_ceil(report.smss.max(1));
+        let packets = report.packets();
         // RFC 9768 section 3.2.2.4: it begins at 5. Three marks at once could be the reason too.
         if core::mem::take(&mut self.awaits_first) && bits == 0 && packets < 3 {
             (self.mangled, self.deaf) = (true, true);
@@ -315,7 +315,7 @@ impl Sender {
         }
         // RFC 9768 appendix A.3: without the option, full segments.
         let guess = marked.saturating_mul(report.smss).min(report.newly);
-        Marks { packets: marked, bytes: ce_bytes.map_or(guess, |bytes| bytes as u32) }
+        Marks { any: marked > 0, packets: marked, bytes: ce_bytes.map_or(guess, |bytes| bytes as u32) }
     }
 
     /// Whether no report before it was sent later (RFC 9768 section 3.2.2.2).
@@ -344,7 +344,7 @@ impl Sender {
         self.mangled |= echoed.is_some_and(|ecn| ecn != super::codepoint::NOT_ECT);
         let marked = u32::from(echoed == Some(CE));
         self.counts.cep += marked;
-        Marks { packets: marked, bytes: 0 }
+        Marks { any: marked > 0, packets: marked, bytes: 0 }
     }
 
     /// The first option: it must not be zeroed.

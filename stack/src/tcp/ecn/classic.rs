@@ -35,10 +35,10 @@ impl Classic {
 
     /// RFC 3168 section 6.1.2: which packets were marked is not said.
     pub(super) fn handle_report(&self, report: &Report) -> Marks {
-        if !report.flags.contains(Flags::ECE) {
-            return Marks::default();
+        match report.flags.contains(Flags::ECE) {
+            true => Marks { any: true, packets: report.packets(), bytes: report.newly },
+            false => Marks::default(),
         }
-        Marks { packets: report.newly.div_ceil(report.smss.max(1)).max(1), bytes: report.newly }
     }
 
     /// The window was reduced, for whatever reason.

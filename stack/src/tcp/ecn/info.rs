@@ -13,6 +13,11 @@ pub struct EcnInfo {
     pub seen: bool,
     /// The peer's counters have come with the accurate option.
     pub options_seen: bool,
+    /// Times that the window was reduced for a mark.
+    pub reductions: u32,
+    /// Packets that were delivered with a mark, as far as the peer tells (`TCPDeliveredCE`); with classic ECN all that an
+    /// acknowledgment reports count.
+    pub delivered_ce: u32,
     /// Packets received with a mark; accurate ECN counts them.
     pub received_ce: u32,
     /// Bytes received under each mark; accurate ECN counts them.

@@ -40,6 +40,9 @@ pub(crate) struct Ecn {
     reduced_to: Option<SeqNum>,
     /// That reduction was one for a mark, and as deep as one for a loss: it stands for losses up to there too.
     covers_losses: bool,
+    /// See [`EcnInfo`].
+    reductions: u32,
+    delivered_ce: u32,
 }
 
 /// How marks are told.
@@ -80,9 +83,18 @@ pub(crate) struct Report {
     pub(crate) smss: u32,
 }
 
+impl Report {
+    /// Packets newly acknowledged, if they were full.
+    fn packets(&self) -> u32 {
+        self.newly.div_ceil(self.smss.max(1))
+    }
+}
+
 /// Marks that were met by what we sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks {
+    /// There are some, even if they are on nothing that is newly acknowledged.
+    pub(crate) any: bool,
     pub(crate) packets: u32,
     pub(crate) bytes: u32,
 }
@@ -96,7 +108,15 @@ impl Ecn {
             EcnMode::Accurate => Feedback::Accurate(Accurate::new(agreed, irs)),
         };
         let ect = !agreed.is_plain();
-        Some(Box::new(Self { feedback, ect, seen: false, reduced_to: None, covers_losses: false }))
+        Some(Box::new(Self {
+            feedback,
+            ect,
+            seen: false,
+            reduced_to: None,
+            covers_losses: false,
+            reductions: 0,
+            delivered_ce: 0,
+        }))
     }
 
     /// Whether marks on data before `una` are answered already (RFC 3168 section 6.1.2: once for each window of data).
@@ -147,14 +167,22 @@ impl Ecn {
 
     /// Takes what an acknowledgment says about marks.
     pub(crate) fn handle_report(&mut self, report: &Report) -> Marks {
-        match &mut self.feedback {
+        let marks = match &mut self.feedback {
             Feedback::Classic(classic) => classic.handle_report(report),
             Feedback::Accurate(accurate) => {
                 let marks = accurate.handle_report(report);
                 self.ect &= !accurate.is_mangled();
                 marks
             }
-        }
+        };
+        self.delivered_ce = self.delivered_ce.wrapping_add(marks.packets);
+        marks
+    }
+
+    /// The window was reduced for a mark; what is sent from `nxt` on belongs to the next.
+    pub(crate) fn handle_answered(&mut self, nxt: SeqNum, covers_losses: bool) {
+        self.reductions += 1;
+        self.handle_reduction(nxt, covers_losses);
     }
 
     /// The window was reduced, for a loss or for a mark; what is sent from `nxt` on belongs to the next.
@@ -199,7 +227,13 @@ impl Ecn {
 
     /// What can be known about it.
     pub(crate) fn info(&self) -> EcnInfo {
-        let base = EcnInfo { sends_ect: self.ect, seen: self.seen, ..EcnInfo::default() };
+        let base = EcnInfo {
+            sends_ect: self.ect,
+            seen: self.seen,
+            reductions: self.reductions,
+            delivered_ce: self.delivered_ce,
+            ..EcnInfo::default()
+        };
         match &self.feedback {
             Feedback::Classic(_) => EcnInfo { mode: EcnMode::Classic, ..base },
             Feedback::Accurate(accurate) => accurate.info(base),

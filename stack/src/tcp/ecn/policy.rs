@@ -47,6 +47,11 @@ impl EcnPolicy {
         }
     }
 
+    /// The number of Linux's `tcp_ecn` for it, if there is one.
+    pub fn sysctl(self) -> Option<u8> {
+        (0..=5).find(|&number| Self::from_sysctl(number) == Some(self))
+    }
+
     /// The policy that a number of Linux's `tcp_ecn` stands for: 0 to 5.
     pub const fn from_sysctl(number: u8) -> Option<Self> {
         match number {

@@ -83,7 +83,7 @@ impl TcpInfo {
             ("rwnd_limited", self.rwnd_limited.as_micros()),
             ("sndbuf_limited", self.sndbuf_limited.as_micros()),
             ("delivered", self.delivered_segments()),
-            ("delivered_ce", counters.delivered_ce.into()),
+            ("delivered_ce", ecn.delivered_ce.into()),
             ("bytes_sent", counters.bytes_sent),
             ("bytes_retrans", counters.bytes_retrans),
             ("dsack_dups", counters.dsacks_in.into()),

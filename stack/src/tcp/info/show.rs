@@ -79,7 +79,7 @@ impl TcpInfo {
             }
         }
         line.number("delivered", self.delivered_segments());
-        line.number("delivered_ce", self.counters.delivered_ce);
+        line.number("delivered_ce", self.ecn.delivered_ce);
         line.word("app_limited", self.app_limited);
         if self.busy_time.is_zero() {
             return;

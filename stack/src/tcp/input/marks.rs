@@ -58,7 +58,7 @@ impl Input<'_> {
             newly: acked.newly,
             smss,
         });
-        if marks.packets == 0 {
+        if !marks.any {
             return false;
         }
         // With nothing in flight there is nothing to be answered: the echo of a mark long ago.
@@ -74,14 +74,11 @@ impl Input<'_> {
             bytes: marks.bytes.into(),
             first_in_window: first,
         };
-        let Marks { packets, bytes } = marks;
+        let Marks { packets, bytes, .. } = marks;
         self.common.tell(self.now, || Decision::Marked { packets, bytes, first });
         let covers_losses = open.congestion.on_ecn(&signal);
-        let counters = &mut self.common.counters;
-        counters.delivered_ce += marks.packets;
         if first {
-            counters.ecn_reductions += 1;
-            ecn.handle_reduction(nxt, covers_losses);
+            ecn.handle_answered(nxt, covers_losses);
             open.recovery.forget_reduction();
         }
         true

@@ -231,3 +231,14 @@ fn a_user_timeout_bounds_the_attempt() {
     one.play("> S seq=0 \n +1s \n > S seq=0 \n +500ms \n = CLOSED");
     assert_eq!(one.c.error(), Some(Error::TimedOut));
 }
+
+#[test]
+fn data_waits_for_the_bare_ack_that_tells_how_the_syn_ack_came() {
+    // RFC 9768 section 3.2.2.1: ECT(0) on the SYN-ACK is 4, AE alone; the counter after it is 5, AE and ECE.
+    let mut one = One::connect(Settings { ecn: EcnPolicy::ACCURATE, ..bare() });
+    one.send(100);
+    one.play(
+        "> SNWE seq=0 ecn=0 \n +100ms \n < SAW seq=0 ack=1 mss=1000 ecn=2 \n \
+         > AN seq=1 len=0 ecn=0 \n > APNE seq=1 len=100 ecn=2",
+    );
+}

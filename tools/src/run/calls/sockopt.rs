@@ -1,7 +1,7 @@
 //! `setsockopt` and `getsockopt`.
 
 use ustack::tcp::congestion::Algorithm;
-use ustack::tcp::{Keepalive, TcpInfo};
+use ustack::tcp::{EcnPolicy, Keepalive, TcpInfo};
 use ustack::time::{Duration, Instant};
 use ustack::{Error, Stack};
 
@@ -138,6 +138,10 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
         "TCP_NODELAY" => fd.tcp.nodelay = on,
         "TCP_CORK" => fd.tcp.cork = on,
         "TCP_QUICKACK" => fd.tcp.quickack = on,
+        // Ours: a number of Linux's `tcp_ecn` for this socket alone.
+        "TCP_ECN" => {
+            fd.tcp.ecn = u8::try_from(number).ok().and_then(EcnPolicy::from_sysctl).ok_or("EINVAL")?
+        }
         "TCP_MAXSEG" => fd.tcp.max_mss = Some(u16::try_from(number).unwrap_or(u16::MAX)),
         "TCP_USER_TIMEOUT" => {
             fd.tcp.user_timeout = on.then(|| Duration::from_millis(u64::try_from(number).unwrap_or(0)));
@@ -189,6 +193,7 @@ fn current(fd: &mut Fd, stack: &mut Stack, name: &str) -> Option<OptionValue> {
         "TCP_NODELAY" => truth(fd.tcp.nodelay),
         "TCP_CORK" => truth(fd.tcp.cork),
         "TCP_QUICKACK" => truth(fd.tcp.quickack),
+        "TCP_ECN" => OptionValue::Int(fd.tcp.ecn.sysctl().map_or(-1, i64::from)),
         "TCP_MAXSEG" => OptionValue::Int(max_segment(fd, &info())),
         "TCP_USER_TIMEOUT" => {
             OptionValue::Int(fd.tcp.user_timeout.map_or(0, |timeout| timeout.as_millis() as i64))
