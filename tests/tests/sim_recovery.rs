@@ -12,10 +12,25 @@ struct Transfer {
     /// Megabits a second.
     goodput: f64,
     info: TcpInfo,
+    end: Instant,
+    /// Frames that the sender sent.
+    frames: u64,
 }
 
 /// Sends that many bytes over a link, which does to data what `forward` says and to ACKs what `backward` says.
 fn transfer(bytes: usize, seed: u64, forward: &str, backward: &str, settings: &Settings) -> Transfer {
+    transfer_losing(bytes, seed, forward, backward, settings, "")
+}
+
+/// The same with these fates instead of the links' own, if there are any.
+fn transfer_losing(
+    bytes: usize,
+    seed: u64,
+    forward: &str,
+    backward: &str,
+    settings: &Settings,
+    fates: &str,
+) -> Transfer {
     let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
     let mut net = Network::new(seed);
     let alice = net.add_host("alice", &[(a, 24)]).expect("an address");
@@ -26,6 +41,9 @@ fn transfer(bytes: usize, seed: u64, forward: &str, backward: &str, settings: &S
         ..LinkConfig::both(forward.parse().expect(words))
     };
     net.connect(alice, bob, link);
+    if !fates.is_empty() {
+        net.play_back(&fates.parse().expect("fates"));
+    }
     let port = SocketAddr::new(b, 7);
     let listener = net.node_mut(bob).tcp_listen(port, 1, settings.clone()).expect("a free port");
     let client = net.node_mut(alice).tcp_connect(Instant::ZERO, port, None, settings.clone());
@@ -50,7 +68,8 @@ fn transfer(bytes: usize, seed: u64, forward: &str, backward: &str, settings: &S
     });
     assert_eq!(got, bytes, "seed {seed}, {forward}");
     let info = net.node(alice).tcp_info(client).expect("it is there");
-    Transfer { goodput: bytes as f64 * 8.0 / 1e6 / net.now().since(Instant::ZERO).as_secs_f64(), info }
+    let (end, frames) = (net.now(), net.counts().next().expect("a channel").1.frames);
+    Transfer { goodput: bytes as f64 * 8.0 / 1e6 / end.since(Instant::ZERO).as_secs_f64(), info, end, frames }
 }
 
 fn with(name: &str) -> Settings {
@@ -79,7 +98,7 @@ fn reordering_costs_next_to_nothing() {
     for name in ["reno", "cubic"] {
         let best = transfer(25_000_000, 1, plain, plain, &with(name)).goodput;
         for seed in 1..=4 {
-            let Transfer { goodput, info } = transfer(25_000_000, seed, reordered, plain, &with(name));
+            let Transfer { goodput, info, .. } = transfer(25_000_000, seed, reordered, plain, &with(name));
             assert!(goodput >= 0.95 * best, "{name}, seed {seed}: {goodput:.1} of {best:.1} Mbit/s");
             assert!(info.reordering && info.counters.timeouts == 0, "{name}, seed {seed}: {info:?}");
         }
@@ -106,5 +125,19 @@ fn without_sack_it_is_still_newreno() {
         let counters = transfer(2_000_000, seed, link, link, &settings).info.counters;
         assert_eq!((counters.loss_probes, counters.dsacks_in), (0, 0), "seed {seed}");
         assert!(counters.recoveries > counters.timeouts, "seed {seed}: {counters:?}");
+    }
+}
+
+#[test]
+fn the_last_segment_lost_is_repaired_by_a_probe() {
+    for (name, segments) in [("reno", 10), ("cubic", 10), ("bbr", 10), ("cubic", 40)] {
+        let run =
+            |fates: &str| transfer_losing(1448 * segments, 1, "delay 50ms", "delay 50ms", &with(name), fates);
+        let whole = run("");
+        let lost = run(&format!("frame {} of alice->bob: drop", whole.frames));
+        let counters = lost.info.counters;
+        assert_eq!((counters.timeouts, counters.loss_probes), (0, 1), "{name}: {counters:?}");
+        // Two round trips, and the probe's time: two more and the delay of a single segment's ACK (RFC 8985 section 7.2).
+        assert!(lost.end - whole.end <= 200.ms() + 400.ms(), "{name}: {} after {}", lost.end, whole.end);
     }
 }
