@@ -21,6 +21,9 @@ pub struct Config {
     pub max_fast_open_servers: usize,
     /// Bytes of a datagram socket's receive queue.
     pub udp_receive_buffer: usize,
+    /// Bytes of buffers that all sockets have together. Above three quarters of it buffers do not grow by themselves any
+    /// more; at all of it a socket keeps to the memory that it has, or its first two kilobytes.
+    pub max_buffer_memory: usize,
     /// Whether echo requests are answered.
     pub answer_echo: bool,
     /// Decisions of observed connections that wait for `poll_decision`; what comes on top is counted and lost.
@@ -38,6 +41,7 @@ impl Default for Config {
             max_path_mtus: 4096,
             max_fast_open_servers: 1024,
             udp_receive_buffer: 256 * 1024,
+            max_buffer_memory: 512 << 20,
             answer_echo: true,
             max_decisions: 1 << 16,
         }

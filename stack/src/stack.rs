@@ -5,6 +5,7 @@ mod fast_open;
 mod icmp;
 mod input;
 mod interfaces;
+mod memory;
 mod observer;
 mod output;
 mod packets;
@@ -19,6 +20,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use self::interfaces::Port;
+use self::memory::Memory;
 use self::observer::Observer;
 use self::output::HeadBuffer;
 use self::packets::{Parked, Pool};
@@ -83,6 +85,8 @@ pub struct Stack {
     parked: Parked,
     events: VecDeque<Event>,
     observer: Observer,
+    /// What the sockets' buffers occupy.
+    memory: Memory,
     // Buffers that are used again and again.
     pool: Pool,
     head: HeadBuffer,
@@ -123,6 +127,7 @@ impl Stack {
             parked: Parked::default(),
             events: VecDeque::new(),
             observer: Observer::new(config.max_decisions),
+            memory: Memory::new(config.max_buffer_memory),
             pool: Pool::default(),
             head: HeadBuffer::new(),
             body: Vec::new(),
@@ -148,6 +153,8 @@ impl Stack {
         stats.icmp_errors_v4 = *self.icmp_errors.stats_v4();
         stats.icmp_errors_v6 = *self.icmp_errors.stats_v6();
         stats.tcp.time_wait_overflows = self.time_waits.overflows();
+        stats.memory.used = self.memory.used();
+        stats.memory.pressures = self.memory.pressures;
         stats.decisions_refused = self.observer.refused();
         stats.tcp.fast_open_cache_overflows = self.fast_open_servers.overflows();
         stats
@@ -322,6 +329,7 @@ impl Stack {
             Some(Kind::Raw(_)) => self.raw_interface(id),
             None => None,
         };
+        self.charge(id);
         if let Some(interface) = interface {
             self.enqueue(id, interface);
         }
@@ -341,6 +349,7 @@ impl Stack {
     /// Takes a socket out of the table and the timers. Queues that still name it skip it.
     fn remove_socket(&mut self, id: SocketId) {
         if let Some(mut socket) = self.sockets.remove(id) {
+            self.memory.charge(&mut socket.charged, 0);
             self.timers.set(id, &mut socket.places.entered, None);
         }
     }

@@ -48,6 +48,8 @@ pub struct Stats {
     pub icmp_errors_v6: IcmpErrorStats,
     /// Frames sent, by the reason why.
     pub sent: Sent,
+    /// The memory of buffers.
+    pub memory: MemoryStats,
     /// Decisions of observed connections that were lost because nobody asked for those before.
     pub decisions_refused: u64,
 }
@@ -175,6 +177,8 @@ pub struct UdpStats {
     pub in_csum_errors: u64,
     /// Datagrams dropped because a socket's queue was full.
     pub rcvbuf_errors: u64,
+    /// Datagrams dropped because the stack has no memory left for buffers.
+    pub mem_errors: u64,
     /// Datagrams sent.
     pub out_datagrams: u64,
     /// Datagrams that could not be sent: no route, or too long.
@@ -188,8 +192,19 @@ pub struct RawStats {
     pub in_packets: u64,
     /// Packets dropped because a socket's queue was full.
     pub rcvbuf_errors: u64,
+    /// Packets dropped because the stack has no memory left for buffers.
+    pub mem_errors: u64,
     /// Packets sent.
     pub out_packets: u64,
+}
+
+/// The memory of all sockets' buffers: see [`Config::max_buffer_memory`](crate::Config::max_buffer_memory).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct MemoryStats {
+    /// Bytes that they occupy now.
+    pub used: usize,
+    /// How often it became short.
+    pub pressures: u64,
 }
 
 /// Frames sent, by the reason why.

@@ -88,7 +88,14 @@ fn port() -> SocketAddr {
 }
 
 fn settings(congestion: Algorithm) -> Settings {
-    Settings { congestion, send_buffer: 8 << 20, recv_buffer: 8 << 20, ..Settings::default() }
+    Settings {
+        congestion,
+        send_buffer: 8 << 20,
+        recv_buffer: 8 << 20,
+        recv_tuning: false,
+        send_tuning: false,
+        ..Settings::default()
+    }
 }
 
 fn algorithm(name: &str) -> Algorithm {

@@ -30,15 +30,17 @@ pub struct Ring {
     len: usize,
     reach: usize,
     limit: usize,
+    /// Nothing is put beyond this, whatever was promised.
+    ceiling: usize,
 }
 
 /// The first allocation, unless the limit is lower: a small request or answer fits.
-const FIRST_ALLOCATION: usize = 2048;
+pub(crate) const FIRST_ALLOCATION: usize = 2048;
 
 impl Ring {
     /// An empty ring that will hold up to `limit` bytes; allocates nothing yet.
     pub const fn new(limit: usize) -> Self {
-        Self { memory: Vec::new(), head: 0, len: 0, reach: 0, limit }
+        Self { memory: Vec::new(), head: 0, len: 0, reach: 0, limit, ceiling: usize::MAX }
     }
 
     /// Readable bytes.
@@ -83,6 +85,11 @@ impl Ring {
         self.limit = limit;
     }
 
+    /// Takes nothing beyond `ceiling` any more, whatever was promised.
+    pub fn set_ceiling(&mut self, ceiling: usize) {
+        self.ceiling = ceiling;
+    }
+
     /// Appends as much of `bytes` as fits; answers how much.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.free());
@@ -99,11 +106,11 @@ impl Ring {
     }
 
     /// Puts `bytes` at `offset` without making them readable; answers how many of them lie before `edge`, which is above the
-    /// limit if that was lowered after more had been promised.
+    /// limit if that was lowered after more had been promised, and below the ceiling.
     ///
     /// Bytes below the readable end count as taken but change nothing: what is readable may have been read already.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8], edge: usize) -> usize {
-        let taken = bytes.len().min(edge.saturating_sub(offset));
+        let taken = bytes.len().min(edge.min(self.ceiling).saturating_sub(offset));
         let known = self.len.saturating_sub(offset).min(taken);
         self.place(offset + known, &bytes[known..taken]);
         taken

@@ -25,6 +25,8 @@ pub(crate) type Sockets = SlotMap<SocketId, Socket>;
 pub(crate) struct Socket {
     pub(crate) kind: Kind,
     pub(crate) places: Places,
+    /// Bytes of buffers that the stack counts for it.
+    pub(crate) charged: usize,
 }
 
 /// What kind of socket. Boxed, so that a slot of the table is small.
@@ -116,7 +118,7 @@ pub(crate) struct Path {
 
 impl Socket {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, places: Places::default() }
+        Self { kind, places: Places::default(), charged: 0 }
     }
 
     /// The stream, to change it, if it is one.

@@ -11,6 +11,7 @@ use crate::ip::output::Meta;
 use crate::raw::{Arrival, Buffers, Counters, Family, IcmpFilter, Options, RawSocket, Received};
 use crate::socket::endpoint::Endpoint;
 use crate::socket::table::{Kind, Path, Socket, SocketId};
+use crate::tcp::Pressure;
 use crate::time::Instant;
 use crate::why::{Reason, Why};
 use crate::wire::checksum::Sum;
@@ -82,7 +83,12 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` if none waits; what ICMP said about an earlier packet.
     pub fn raw_recv_from(&mut self, id: SocketId, buf: &mut [u8]) -> Result<Received, Error> {
-        Ok(self.raw_mut(id)?.recv_from(buf)?)
+        let result = self.raw_mut(id)?.recv_from(buf);
+        if self.memory.pressure() > Pressure::Low {
+            self.raw_mut(id)?.shrink();
+        }
+        self.charge(id);
+        Ok(result?)
     }
 
     /// Changes options.
@@ -132,6 +138,7 @@ impl Stack {
             tos: packet.dscp << 2 | packet.ecn,
         };
         let header = &packet.bytes[..packet.header_len()];
+        let full = self.memory.pressure() == Pressure::Full;
         let mut taken = false;
         for index in 0..self.raw_sockets.len() {
             let id = self.raw_sockets[index];
@@ -139,10 +146,15 @@ impl Stack {
             if !raw.accepts(packet.protocol.0, &arrival) {
                 continue;
             }
+            if full {
+                self.stats.raw.mem_errors += 1;
+                continue;
+            }
             taken = true;
             let dropped = raw.counters().dropped;
             if raw.deliver(arrival, header, packet.payload) {
                 self.stats.raw.in_packets += 1;
+                self.charge(id);
                 self.announce(id);
             } else if self.raw(id).is_ok_and(|raw| raw.counters().dropped > dropped) {
                 self.stats.raw.rcvbuf_errors += 1;

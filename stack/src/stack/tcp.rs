@@ -297,8 +297,8 @@ impl Stack {
             connection.set_linger(settings.linger);
             connection.set_user_timeout(now, settings.user_timeout);
             connection.set_advertised_user_timeout(settings.advertised_user_timeout);
-            connection.set_send_buffer(settings.send_buffer);
-            connection.set_recv_buffer(settings.recv_buffer);
+            connection.set_send_buffer(settings.send_buffer, settings.send_tuning);
+            connection.set_recv_buffer(settings.recv_buffer, settings.recv_tuning);
             connection.set_observed(settings.observe);
             Ok(())
         })
@@ -363,6 +363,7 @@ impl Stack {
         }
         if let Some(id) = self.tcp_demux.find(&tuple) {
             if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
+                tcp.connection.set_pressure(self.memory.pressure());
                 let waiting = tcp.connection.unacknowledged();
                 tcp.connection.handle_segment(now, &segment);
                 // RFC 4861 section 7.3.1: new data acknowledged means that the next hop is reachable.
@@ -491,7 +492,7 @@ impl Stack {
     /// After anything happened to a connection: events, timers, its end, and the queue of those who want to send.
     pub(super) fn settle_tcp(&mut self, now: Instant, id: SocketId) {
         self.settle_tcp_state(now, id);
-        if let Some(Socket { kind: Kind::Tcp(tcp), places }) = self.sockets.get_mut(id)
+        if let Some(Socket { kind: Kind::Tcp(tcp), places, .. }) = self.sockets.get_mut(id)
             && tcp.connection.wants_transmit()
         {
             places.enqueue(&mut self.ready, tcp.path.interface, id);
@@ -501,7 +502,7 @@ impl Stack {
     /// As `settle_tcp`, but it does not queue: for a connection that has just said that it has nothing to send.
     pub(super) fn settle_tcp_state(&mut self, now: Instant, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let Some(tcp) = socket.tcp_mut() else { return };
+        let Kind::Tcp(tcp) = &mut socket.kind else { return };
         if tcp.connection.is_observed() {
             self.observer.collect(now, id, tcp);
         }
@@ -535,6 +536,7 @@ impl Stack {
             self.remove_socket(id);
             return;
         }
+        self.memory.charge(&mut socket.charged, tcp.connection.buffer_memory());
         let deadline = tcp.connection.poll_timeout();
         let tell = changed && !tcp.orphan && tcp.listener.is_none();
         self.timers.set(id, &mut socket.places.entered, deadline);
@@ -550,7 +552,10 @@ impl Stack {
         id: SocketId,
         f: impl FnOnce(&mut Connection) -> Result<R, crate::tcp::Error>,
     ) -> Result<R, Error> {
-        let result = f(&mut self.tcp_mut(id)?.connection);
+        let pressure = self.memory.pressure();
+        let connection = &mut self.tcp_mut(id)?.connection;
+        connection.set_pressure(pressure);
+        let result = f(connection);
         self.settle_tcp(now, id);
         result.map_err(Into::into)
     }

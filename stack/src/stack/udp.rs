@@ -13,6 +13,7 @@ use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::ports;
 use crate::socket::table::{Kind, Path, Socket, SocketId, UdpEntry};
+use crate::tcp::Pressure;
 use crate::time::Instant;
 use crate::udp::{Arrival, Buffers, Counters, Membership, Options, Received, UdpSocket};
 use crate::wire;
@@ -127,7 +128,12 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` if none waits; what ICMP said about an earlier datagram.
     pub fn udp_recv_from(&mut self, id: SocketId, buf: &mut [u8]) -> Result<Received, Error> {
-        Ok(self.udp_mut(id)?.socket.recv_from(buf)?)
+        let result = self.udp_mut(id)?.socket.recv_from(buf);
+        if self.memory.pressure() > Pressure::Low {
+            self.udp_mut(id)?.socket.shrink();
+        }
+        self.charge(id);
+        Ok(result?)
     }
 
     /// As `udp_recv_from`, but the datagram stays.
@@ -249,12 +255,16 @@ impl Stack {
     }
 
     fn deliver_udp(&mut self, id: SocketId, arrival: Arrival, payload: &[u8]) {
+        let full = self.memory.pressure() == Pressure::Full;
         let Ok(entry) = self.udp_mut(id) else { return };
         if !entry.socket.accepts(&arrival) {
             return;
         }
-        if entry.socket.deliver(arrival, payload) {
+        if full {
+            self.stats.udp.mem_errors += 1;
+        } else if entry.socket.deliver(arrival, payload) {
             self.stats.udp.in_datagrams += 1;
+            self.charge(id);
             self.announce(id);
         } else {
             self.stats.udp.rcvbuf_errors += 1;

@@ -7,6 +7,7 @@ use super::info::Counters;
 use super::journal::Journal;
 use super::options::Settings;
 use super::segment::{BASE_HEADER, Outgoing, Ports};
+use super::sizing::Sizing;
 use super::timer::{Timer, Timers};
 use super::user_timeout;
 use crate::buf::ring::Ring;
@@ -34,6 +35,8 @@ pub(crate) struct Common {
     pub(crate) tx: Ring,
     /// Received, not yet read.
     pub(crate) rx: Ring,
+    /// How large the two are.
+    pub(crate) sizing: Sizing,
     /// See [`Start::max_segment`](super::Start::max_segment).
     pub(crate) max_segment: usize,
     /// Something may be there to send.
@@ -73,6 +76,7 @@ pub(crate) const MIN_SEGMENT: usize = BASE_HEADER + 12 + 16;
 
 impl Common {
     pub(crate) fn new(now: Instant, ports: Ports, settings: Settings, max_segment: usize) -> Self {
+        let sizing = Sizing::new(&settings);
         Self {
             ports,
             timers: Timers::new(),
@@ -82,8 +86,9 @@ impl Common {
             soft_error: None,
             counters: Counters::default(),
             journal: settings.observe.then(Box::default),
-            tx: Ring::new(settings.send_buffer),
-            rx: Ring::new(settings.recv_buffer),
+            tx: Ring::new(sizing.send()),
+            rx: Ring::new(sizing.recv()),
+            sizing,
             max_segment: max_segment.max(MIN_SEGMENT),
             dirty: false,
             parting: None,

@@ -432,19 +432,6 @@ impl Connection {
         self.common.settings.congestion = algorithm;
     }
 
-    /// Sets the size of the send buffer. What is in it stays.
-    pub fn set_send_buffer(&mut self, bytes: usize) {
-        self.common.settings.send_buffer = bytes;
-        self.common.tx.set_limit(bytes);
-    }
-
-    /// Sets the size of the receive buffer. A window once offered is never taken back.
-    pub fn set_recv_buffer(&mut self, bytes: usize) {
-        self.common.settings.recv_buffer = bytes;
-        self.common.rx.set_limit(bytes);
-        self.common.dirty = true;
-    }
-
     /// Where the payload of an answer of `poll_transmit` lies. Valid until the next call of a `&mut` method.
     pub fn payload(&self, outgoing: &Outgoing) -> [&[u8]; 2] {
         self.unacknowledged_bytes(outgoing.payload_range())
@@ -575,6 +562,11 @@ impl Connection {
 
     fn handle_read(&mut self, now: Instant) {
         self.common.handle_activity(now);
+        self.tell_window();
+    }
+
+    /// The peer hears of it if the window has become much larger.
+    fn tell_window(&mut self) {
         if let Block::Open(open) = &mut self.block
             && open.receiver.wants_update(&self.common.rx)
         {

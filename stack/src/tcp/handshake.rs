@@ -12,6 +12,7 @@ use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::segment::{BASE_HEADER, Ports, Segment};
 use super::sender::Sender;
+use super::sizing::Sizing;
 use super::state::{Open, Synchronised};
 use super::user_timeout;
 use super::watch::Watch;
@@ -58,7 +59,7 @@ impl Offer {
             timestamps: settings.timestamps,
             user_timeout: settings.advertised_user_timeout.and_then(user_timeout::on_wire),
             signature: start.signature,
-            window: u16::try_from(settings.recv_buffer).unwrap_or(u16::MAX),
+            window: u16::try_from(Sizing::first_window(settings)).unwrap_or(u16::MAX),
         }
     }
 

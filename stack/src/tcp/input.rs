@@ -404,10 +404,7 @@ impl Input<'_> {
         sender.retries = 0;
         common.soft_error = None;
         common.counters.bytes_acked += u64::from(bytes);
-        if common.write_blocked && common.tx.free() >= (common.tx.limit() / 4).max(1) {
-            common.write_blocked = false;
-            common.events.push(Event::Writable);
-        }
+        common.tell_room();
         common.timers.stop(Timer::UserTimeout);
         if sender.has_unacked(common.tx.len()) {
             common.arm_user_timeout(self.now);
@@ -477,6 +474,8 @@ impl Input<'_> {
         match open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx) {
             Taken::InOrder(bytes) => {
                 counters.bytes_received += bytes as u64;
+                let echo = self.segment.header.options.timestamps.map(|stamp| stamp.echo);
+                open.tune_receive_buffer(common, self.now, echo);
                 if common.read_shut {
                     common.rx.consume(usize::MAX);
                 } else if bytes > 0 {

@@ -31,6 +31,7 @@ pub mod rtt;
 mod sack;
 mod segment;
 mod sender;
+mod sizing;
 mod state;
 mod syncookie;
 mod time_wait;
@@ -51,6 +52,7 @@ pub use info::{Counters, TcpInfo};
 pub use listener::{Listener, ListenerStats, SynAck, Verdict};
 pub use options::{Keepalive, Settings, SynCookiePolicy};
 pub use segment::{Limits, Outgoing, Ports, Segment, reset_for};
+pub use sizing::Pressure;
 pub use state::State;
 pub use time_wait::{TimeWait, TimeWaitVerdict};
 

@@ -28,10 +28,15 @@ pub struct Settings {
     pub advertised_user_timeout: Option<Duration>,
     /// The congestion control.
     pub congestion: Algorithm,
-    /// Bytes of the send buffer. Allocated as needed.
+    /// Bytes of the send buffer at most. Allocated as needed.
     pub send_buffer: usize,
-    /// Bytes of the receive buffer. Allocated as needed; negotiates the window scale.
+    /// Bytes of the receive buffer at most. Allocated as needed; negotiates the window scale.
     pub recv_buffer: usize,
+    /// The send buffer begins with 128 KiB and grows with the congestion window. If false it has its full size at once.
+    pub send_tuning: bool,
+    /// The receive buffer begins with 128 KiB and grows with what the application reads in a round trip. If false it has
+    /// its full size at once.
+    pub recv_tuning: bool,
     /// Announce and use no larger MSS than this.
     pub max_mss: Option<u16>,
     /// Negotiate timestamps (RFC 7323).
@@ -82,8 +87,10 @@ impl Default for Settings {
             user_timeout: None,
             advertised_user_timeout: None,
             congestion: Algorithm::default(),
-            send_buffer: 1 << 20,
-            recv_buffer: 1 << 20,
+            send_buffer: 4 << 20,
+            recv_buffer: 6 << 20,
+            send_tuning: true,
+            recv_tuning: true,
             max_mss: None,
             timestamps: true,
             sack: true,

@@ -100,6 +100,16 @@ impl Receiver {
         u32::try_from(self.rcv_adv.distance(self.rcv_nxt)).unwrap_or(0)
     }
 
+    /// The right edge of the window that was offered last.
+    pub(crate) fn edge(&self) -> SeqNum {
+        self.rcv_adv
+    }
+
+    /// Bytes of the stream that the application has read.
+    pub(crate) fn read(&self, rx: &Ring) -> u64 {
+        self.received - rx.len() as u64
+    }
+
     /// Whether data was received above a hole.
     pub(crate) fn has_holes(&self) -> bool {
         !self.out_of_order.is_empty()

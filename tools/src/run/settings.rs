@@ -107,6 +107,8 @@ const KEYS: &[(&str, &str, Set)] = &[
     }),
     ("send_buffer", "bytes", |s, v| put(&mut s.tcp.send_buffer, v.parse().ok())),
     ("recv_buffer", "bytes", |s, v| put(&mut s.tcp.recv_buffer, v.parse().ok())),
+    ("send_tuning", "0 or 1", |s, v| put(&mut s.tcp.send_tuning, truth(v))),
+    ("recv_tuning", "0 or 1", |s, v| put(&mut s.tcp.recv_tuning, truth(v))),
     ("max_mss", "bytes", |s, v| put(&mut s.tcp.max_mss, v.parse().ok().map(Some))),
     ("timestamps", "0 or 1", |s, v| put(&mut s.tcp.timestamps, truth(v))),
     ("sack", "0 or 1", |s, v| put(&mut s.tcp.sack, truth(v))),

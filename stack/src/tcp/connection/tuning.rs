@@ -3,6 +3,7 @@
 use super::Connection;
 use crate::tcp::options::Keepalive;
 use crate::tcp::receiver::Owed;
+use crate::tcp::sizing::Pressure;
 use crate::tcp::state::Block;
 use crate::tcp::timer::Timer;
 use crate::tcp::user_timeout;
@@ -89,6 +90,25 @@ impl Connection {
         };
         if waits {
             self.common.arm_user_timeout(now);
+        }
+    }
+
+    /// Sets the send buffer's largest size, or its size if it does not tune itself. What is in it stays.
+    pub fn set_send_buffer(&mut self, bytes: usize, tuning: bool) {
+        self.common.set_send_buffer(bytes, tuning);
+    }
+
+    /// Sets the receive buffer's largest size, or its size if it does not tune itself. A window once offered is never
+    /// taken back.
+    pub fn set_recv_buffer(&mut self, bytes: usize, tuning: bool) {
+        self.common.set_recv_buffer(bytes, tuning);
+    }
+
+    /// Says how much memory for buffers is left.
+    pub fn set_pressure(&mut self, pressure: Pressure) {
+        if pressure != self.common.sizing.pressure {
+            self.common.handle_pressure(pressure);
+            self.tell_window();
         }
     }
 }

@@ -126,6 +126,7 @@ impl Input<'_> {
             delivered: open.sender.board.rate.delivered(),
             rate,
         });
+        self.common.size_send_buffer(open.congestion.cwnd());
         if open.congestion.holds_back() {
             let pipe = open.recovery.pipe(&open.sender.board, open.sender.smss);
             open.sender.board.rate.handle_app_limited(pipe);

@@ -58,7 +58,7 @@ fn a_handshake_makes_a_connection_that_has_its_data() {
     let header = syn_ack.segment.header;
     assert_eq!(header.flags, Flags::SYN | Flags::ACK);
     assert_eq!((header.seq, header.ack), (SeqNum::new(9000), SeqNum::new(101)));
-    assert_eq!((header.options.mss, header.options.window_scale), (Some(1460), Some(5)));
+    assert_eq!((header.options.mss, header.options.window_scale), (Some(1460), Some(7)));
     assert_eq!(header.options.timestamps.map(|ts| ts.echo), Some(55));
     assert_eq!(listener.half_open(), 1);
     let Verdict::Established(mut connection) = ack(&mut listener, at(30.ms()), &syn_ack, b"hello") else {

@@ -7,7 +7,7 @@ use crate::time::Units;
 #[test]
 fn a_syn_says_what_we_can_do() {
     let mut one = One::connect(Settings::default());
-    one.play("> S seq=0 mss=1000 ws=5 sackok=true win=65535 why=syn");
+    one.play("> S seq=0 mss=1000 ws=7 sackok=true win=65535 why=syn");
     let mut one = One::connect(bare());
     one.play("> S seq=0 mss=1000 ws=none ts=none win=10000");
     let mut one = One::connect(Settings { max_mss: Some(500), sack: false, ..bare() });

@@ -134,7 +134,7 @@ fn segments_after_a_disorder_are_acknowledged_at_once() {
 #[test]
 fn the_right_edge_never_moves_back() {
     let mut one = One::established(bare());
-    one.c.set_recv_buffer(4000);
+    one.c.set_recv_buffer(4000, false);
     one.play("< A seq=1 ack=1 len=1000 \n < A seq=1001 ack=1 len=1000 \n > A ack=2001 win=8000");
     // The promise outlives the smaller buffer, and is kept; what follows is promised by the new one.
     one.play("< A seq=2001 ack=1 len=4000 \n < A seq=6001 ack=1 len=4000 \n > A ack=10001 win=0");
@@ -162,7 +162,8 @@ fn a_closed_window_still_hears_acks_and_resets() {
 
 #[test]
 fn scaled_windows_round_without_taking_back() {
-    let mut one = One::connect(Settings { window_scaling: true, recv_buffer: 1 << 20, ..bare() });
+    let mut one =
+        One::connect(Settings { window_scaling: true, recv_buffer: 1 << 20, recv_tuning: false, ..bare() });
     one.play("> S ws=5 win=65535 \n < SA seq=0 ack=1 mss=1000 ws=0 \n > A win=32768");
     one.play("< A seq=1 ack=1 len=32 \n +40ms \n > A ack=33 win=32767");
     // Less than a unit is read: what was offered stands, rounded up.

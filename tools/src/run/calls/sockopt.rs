@@ -129,8 +129,8 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
         "SO_REUSEADDR" => fd.udp.reuse_address = on,
         "SO_REUSEPORT" => {}
         "SO_BROADCAST" => fd.udp.broadcast = on,
-        "SO_SNDBUF" | "SO_SNDBUFFORCE" => fd.tcp.send_buffer = bytes(),
-        "SO_RCVBUF" | "SO_RCVBUFFORCE" => fd.tcp.recv_buffer = bytes(),
+        "SO_SNDBUF" | "SO_SNDBUFFORCE" => (fd.tcp.send_buffer, fd.tcp.send_tuning) = (bytes(), false),
+        "SO_RCVBUF" | "SO_RCVBUFFORCE" => (fd.tcp.recv_buffer, fd.tcp.recv_tuning) = (bytes(), false),
         "SO_KEEPALIVE" => fd.tcp.keepalive = on.then_some(keepalive),
         "TCP_KEEPIDLE" => keepalive.time = seconds(),
         "TCP_KEEPINTVL" => keepalive.interval = seconds(),
