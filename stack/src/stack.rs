@@ -37,12 +37,12 @@ use crate::rng::{KeyedHash, Rng};
 use crate::socket::demux::Demux;
 use crate::socket::fast_open::{Cookies, ServerCache};
 use crate::socket::ready::ReadyQueues;
-use crate::socket::table::{IpOptions, Kind, SocketId, Sockets};
+use crate::socket::table::{IpOptions, Kind, Socket, SocketId, Sockets};
 use crate::socket::time_waits::TimeWaits;
 use crate::socket::timers::Timers;
 use crate::stats::Stats;
 use crate::tcp::isn::IsnGenerator;
-use crate::tcp::{Connection, State};
+use crate::tcp::{Connection, State, TcpInfo};
 use crate::time::Instant;
 
 /// A host's whole network stack as one value: no clock, no I/O, no threads.
@@ -156,6 +156,10 @@ impl Stack {
         stats.memory.used = self.memory.used();
         stats.memory.pressures = self.memory.pressures;
         stats.decisions_refused = self.observer.refused();
+        for tcp in self.sockets.values().filter_map(Socket::tcp) {
+            stats.connections.add(tcp.connection.counters());
+            stats.connections.count_state(tcp.connection.state());
+        }
         stats.tcp.fast_open_cache_overflows = self.fast_open_servers.overflows();
         stats
     }
@@ -207,6 +211,18 @@ impl Stack {
             Some(Kind::Listener(_) | Kind::Raw(_)) => Err(Error::NotConnected),
             _ => Err(Error::NoSuchSocket),
         }
+    }
+
+    /// The connections of TCP, those that nobody holds any more included: who they are, and what is known about them.
+    pub fn connections(
+        &self,
+        now: Instant,
+    ) -> impl Iterator<Item = (SocketId, SocketAddr, SocketAddr, TcpInfo)> {
+        self.sockets.iter().filter_map(move |(id, socket)| {
+            let tcp = socket.tcp()?;
+            let info = TcpInfo { pmtu: tcp.path.mtu as u32, ..tcp.connection.info_at(now) };
+            Some((id, tcp.tuple.local.into(), tcp.tuple.remote.into(), info))
+        })
     }
 
     /// Sockets of all kinds, connections behind closed handles included.
@@ -351,6 +367,9 @@ impl Stack {
         if let Some(mut socket) = self.sockets.remove(id) {
             self.memory.charge(&mut socket.charged, 0);
             self.timers.set(id, &mut socket.places.entered, None);
+            if let Some(tcp) = socket.tcp() {
+                self.stats.connections.add(tcp.connection.counters());
+            }
         }
     }
 

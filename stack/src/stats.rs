@@ -2,6 +2,12 @@
 
 use core::fmt;
 
+mod connections;
+mod named;
+
+pub use self::connections::ConnectionStats;
+pub use self::named::Named;
+
 use crate::ip::fragment::FragmentStats;
 use crate::ip::icmp::IcmpStats;
 use crate::ip::icmp_error::IcmpErrorStats;
@@ -30,6 +36,8 @@ pub struct Stats {
     pub icmp_unmatched: u64,
     /// TCP.
     pub tcp: TcpStats,
+    /// What all connections of TCP counted together.
+    pub connections: ConnectionStats,
     /// UDP.
     pub udp: UdpStats,
     /// Raw sockets.

@@ -77,6 +77,14 @@ fn what_is_told_is_what_was_counted() {
     assert_eq!(count(|d| matches!(d, Decision::Recovery { to: "recovery", .. })), counters.recoveries);
     assert_eq!(count(|d| matches!(d, Decision::RtoFired { .. })), counters.timeouts);
     assert_eq!(count(|d| matches!(d, Decision::Spurious { .. })), counters.undos);
+    let sums = stats.connections;
+    assert_eq!(
+        (sums.recoveries, sums.segs_retrans, sums.timeouts, sums.curr_estab),
+        (counters.recoveries.into(), counters.segs_retrans.into(), counters.timeouts.into(), 1)
+    );
+    let named = |name| stats.named().find(|counter| counter.name == name).expect("a counter").value;
+    assert_eq!(named("RetransSegs"), u64::from(counters.segs_retrans));
+    assert_eq!(named("TCPSackRecovery"), u64::from(counters.recoveries));
     assert!(count(|d| matches!(d, Decision::Rtt { .. })) > 100);
     assert!(seen.iter().any(|o| matches!(o.decision, Decision::State { to: State::Established, .. })));
     // Each change goes on where the one before ended, and the last is what is there.

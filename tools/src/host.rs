@@ -60,6 +60,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 80, help_heading = "Services")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     http_port: u16,
+    /// At the end, and on SIGUSR1, print all connections as `ss -ti` does, and what was counted under the names of Linux
+    #[arg(long)]
+    stats: bool,
+    /// With --stats: one JSON document at each of these moments
+    #[arg(long, requires = "stats")]
+    json: bool,
     #[command(flatten)]
     stack: StackArgs,
     #[command(flatten)]
@@ -95,10 +101,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 }
             }
         };
-        driven(&running, end).await
+        tokio::select! {
+            result = driven(&running, end) => result,
+            never = report::on_signal(&running.net, args.stats, args.json) => match never {},
+        }
     })?;
     drop(guest);
     report::print(&running.net, &site_counters);
+    if args.stats {
+        report::write_stats(&running.net, args.json)?;
+    }
     running.finish()?;
     Ok(status)
 }

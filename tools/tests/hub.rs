@@ -107,6 +107,22 @@ fn two_of_them_talk_in_both_directions() {
 }
 
 #[test]
+fn a_host_shows_its_connections_and_counters() {
+    let hub = Hub::new("stats");
+    let host = hub.start(&["host", "--echo", "--stats", "--json"], "echo on port 7");
+    let echoed = hub.run(&["connect", "10.9.0.2", "7"], b"hello");
+    assert_eq!(text(&echoed.stdout), "hello");
+    host.interrupt();
+    let (status, stdout, stderr) = host.end();
+    assert_eq!(status, Some(0), "{stderr}");
+    let document: serde_json::Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(document["stats"]["Tcp"]["PassiveOpens"], 1, "{document:#}");
+    assert_eq!(document["stats"]["Tcp"]["CurrEstab"], 0);
+    assert!(document["stats"]["Ip"]["InReceives"].as_u64().unwrap() >= 4);
+    assert!(document["connections"].is_array());
+}
+
+#[test]
 fn what_both_ends_decide_is_written_down() {
     let hub = Hub::new("events");
     let file = |name: &str| std::env::temp_dir().join(format!("ustack-{name}-{}.jsonl", std::process::id()));

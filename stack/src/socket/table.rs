@@ -121,6 +121,14 @@ impl Socket {
         Self { kind, places: Places::default(), charged: 0 }
     }
 
+    /// The stream, if it is one.
+    pub(crate) fn tcp(&self) -> Option<&TcpSocket> {
+        match &self.kind {
+            Kind::Tcp(tcp) => Some(tcp),
+            _ => None,
+        }
+    }
+
     /// The stream, to change it, if it is one.
     pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
         match &mut self.kind {

@@ -7,7 +7,7 @@ use super::common::{self, Common};
 use super::congestion::{self, Algorithm};
 use super::error::{Error, IcmpError};
 use super::handshake::{Course, Offer, Opening, Peer, establish};
-use super::info::TcpInfo;
+use super::info::{Counters, TcpInfo};
 use super::options::Settings;
 use super::receiver::Owed;
 use super::segment::{Outgoing, Ports};
@@ -130,6 +130,11 @@ impl Connection {
             Block::Open(open) => open.info(base, common.tx.len()),
             Block::TimeWait(_) | Block::Closed => base,
         }
+    }
+
+    /// What was counted since the beginning; the snapshot has it, too.
+    pub fn counters(&self) -> &Counters {
+        &self.common.counters
     }
 
     /// The settings.
@@ -458,6 +463,7 @@ impl Connection {
     /// The connection is over; what was received can still be read.
     pub(crate) fn finish(&mut self, error: Option<Error>) {
         let common = &mut self.common;
+        common.counters.count_end(&self.block);
         match &self.block {
             Block::Opening(opening) => common.fast_open = opening.report_failure(),
             Block::Open(open) if open.unconfirmed.is_some() => common.events.push(Event::FastOpenDone),

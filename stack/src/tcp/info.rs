@@ -2,7 +2,7 @@
 
 use super::ecn::EcnInfo;
 use super::recovery::Phase;
-use super::state::{Open, State};
+use super::state::{Block, Open, State, Synchronised};
 use super::watch::Spent;
 use crate::time::{Duration, Instant};
 
@@ -165,6 +165,8 @@ pub struct Counters {
     pub spurious_timeouts: u32,
     /// Times that fast recovery began.
     pub recoveries: u32,
+    /// Of these, those without SACK.
+    pub reno_recoveries: u32,
     /// Reductions of the window that were taken back, those for timeouts included.
     pub undos: u32,
     /// Segments that were sent again and were lost again, as seen without a timeout.
@@ -191,6 +193,25 @@ pub struct Counters {
     pub challenge_acks: u32,
     /// Zero-window and keepalive probes sent.
     pub probes: u32,
+    /// 1 if it ended before it was established (RFC 4022).
+    pub attempt_fails: u32,
+    /// 1 if it ended at once from ESTABLISHED or CLOSE-WAIT (RFC 4022).
+    pub estab_resets: u32,
+}
+
+impl Counters {
+    /// The connection goes to CLOSED from the state of `block`.
+    pub(crate) fn count_end(&mut self, block: &Block) {
+        match block {
+            Block::Opening(_) => self.attempt_fails += 1,
+            Block::Open(open)
+                if matches!(open.state, Synchronised::Established | Synchronised::CloseWait) =>
+            {
+                self.estab_resets += 1;
+            }
+            Block::Open(_) | Block::TimeWait(_) | Block::Closed => {}
+        }
+    }
 }
 
 impl Open {

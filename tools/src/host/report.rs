@@ -1,10 +1,15 @@
 //! What a host counted, for people, on stderr.
 
+use std::convert::Infallible;
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use ustack::net::Net;
 use ustack::stats::Stats;
 
 use super::counters::Counters;
-use crate::common::console::note;
+use crate::common::console::{self, note};
 
 pub(super) fn print(net: &Net, counters: &Counters) {
     let stats = net.with_stack(|stack, _| stack.stats().clone());
@@ -19,6 +24,54 @@ pub(super) fn print(net: &Net, counters: &Counters) {
     for line in lines(&stats) {
         note!("{line}");
     }
+}
+
+/// Writes connections and counters whenever SIGUSR1 asks for them.
+pub(super) async fn on_signal(net: &Net, wanted: bool, json: bool) -> Infallible {
+    let asked = wanted.then(|| signal(SignalKind::user_defined1()));
+    let Some(Ok(mut asked)) = asked else { return std::future::pending().await };
+    loop {
+        asked.recv().await;
+        // Nobody to read it is no reason to stop.
+        let _ = write_stats(net, json);
+    }
+}
+
+/// Writes all connections, and what was counted under the names of Linux, to stdout.
+pub(super) fn write_stats(net: &Net, json: bool) -> io::Result<()> {
+    let (stats, connections) = net.with_stack(|stack, now| {
+        let connections: Vec<_> = stack.connections(now).collect();
+        (stack.stats(), connections)
+    });
+    let mut out = console::stdout();
+    if json {
+        let connections = connections.iter().map(|(_, local, remote, info)| {
+            let numbers: Map<_, _> =
+                info.linux().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            json!({
+                "local": local.to_string(),
+                "remote": remote.to_string(),
+                "state": info.state.name(),
+                "congestion": info.congestion,
+                "tcp_info": numbers,
+            })
+        });
+        let mut groups = Map::new();
+        for counter in stats.named() {
+            let group = groups.entry(counter.group).or_insert_with(|| json!({}));
+            group[counter.name] = counter.value.into();
+        }
+        let document = json!({ "connections": connections.collect::<Value>(), "stats": groups });
+        writeln!(out, "{document:#}")?;
+        return out.flush();
+    }
+    for (_, local, remote, info) in &connections {
+        writeln!(out, "{:<12} {local} {remote}\n\t {info}", info.state.name())?;
+    }
+    for counter in stats.named().filter(|counter| counter.value > 0) {
+        writeln!(out, "{:<32} {}", format!("{}{}", counter.group, counter.name), counter.value)?;
+    }
+    out.flush()
 }
 
 /// What happened, a line for each layer; what went wrong only if it did.

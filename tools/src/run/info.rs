@@ -55,7 +55,8 @@ pub(super) fn counted(stats: &Stats, name: &str) -> Option<Value> {
         "ip_in_ect0_pkts" => stats.in_v4.in_ect0_pkts + stats.in_v6.in_ect0_pkts,
         "ip_in_ce_pkts" => stats.in_v4.in_ce_pkts + stats.in_v6.in_ce_pkts,
         "icmp_unmatched" => stats.icmp_unmatched,
-        _ => return None,
+        // As `nstat` writes them: TcpExtTCPTimeouts.
+        _ => stats.named().find(|counter| name.strip_prefix(counter.group) == Some(counter.name))?.value,
     };
     Some(Value::Int(i64::try_from(number).unwrap_or(i64::MAX)))
 }

@@ -209,7 +209,10 @@ impl Open {
         }
         match change.signal {
             Signal::None => {}
-            Signal::Begins => counters.recoveries += 1,
+            Signal::Begins => {
+                counters.recoveries += 1;
+                counters.reno_recoveries += u32::from(!self.terms.sack);
+            }
             Signal::Repaired => {
                 counters.loss_probe_recoveries += 1;
                 let flight = self.flight_at_exit();

@@ -1,0 +1,68 @@
+//! What all connections counted together, those that are gone included.
+
+use crate::tcp::{Counters, State};
+
+/// Sums of the counters of connections: [`Counters`] says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the names are those of `Counters`")]
+pub struct ConnectionStats {
+    /// Connections in ESTABLISHED or CLOSE-WAIT now (RFC 4022).
+    pub curr_estab: u64,
+    pub attempt_fails: u64,
+    pub estab_resets: u64,
+    pub data_segs_out: u64,
+    pub segs_retrans: u64,
+    pub timeouts: u64,
+    pub syn_timeouts: u64,
+    pub spurious_timeouts: u64,
+    pub recoveries: u64,
+    pub reno_recoveries: u64,
+    pub undos: u64,
+    pub lost_retransmits: u64,
+    pub loss_probes: u64,
+    pub loss_probe_recoveries: u64,
+    pub dup_acks_in: u64,
+    pub out_of_order: u64,
+    pub duplicates: u64,
+    pub dsacks_in: u64,
+    pub paws_rejected: u64,
+    pub out_of_window: u64,
+    pub holes_refused: u64,
+    pub challenge_acks: u64,
+}
+
+impl ConnectionStats {
+    /// Adds what one connection has counted.
+    pub(crate) fn add(&mut self, counters: &Counters) {
+        self.data_segs_out += counters.data_segs_out;
+        for (sum, count) in [
+            (&mut self.attempt_fails, counters.attempt_fails),
+            (&mut self.estab_resets, counters.estab_resets),
+            (&mut self.segs_retrans, counters.segs_retrans),
+            (&mut self.timeouts, counters.timeouts),
+            (&mut self.syn_timeouts, counters.syn_timeouts),
+            (&mut self.spurious_timeouts, counters.spurious_timeouts),
+            (&mut self.recoveries, counters.recoveries),
+            (&mut self.reno_recoveries, counters.reno_recoveries),
+            (&mut self.undos, counters.undos),
+            (&mut self.lost_retransmits, counters.lost_retransmits),
+            (&mut self.loss_probes, counters.loss_probes),
+            (&mut self.loss_probe_recoveries, counters.loss_probe_recoveries),
+            (&mut self.dup_acks_in, counters.dup_acks_in),
+            (&mut self.out_of_order, counters.out_of_order),
+            (&mut self.duplicates, counters.duplicates),
+            (&mut self.dsacks_in, counters.dsacks_in),
+            (&mut self.paws_rejected, counters.paws_rejected),
+            (&mut self.out_of_window, counters.out_of_window),
+            (&mut self.holes_refused, counters.holes_refused),
+            (&mut self.challenge_acks, counters.challenge_acks),
+        ] {
+            *sum += u64::from(count);
+        }
+    }
+
+    /// Counts a connection that is there now by its state.
+    pub(crate) fn count_state(&mut self, state: State) {
+        self.curr_estab += u64::from(matches!(state, State::Established | State::CloseWait));
+    }
+}
