@@ -81,7 +81,9 @@ pub(crate) struct Args {
 struct Document<'a> {
     passed: usize,
     failed: usize,
-    skipped: usize,
+    /// Only a kernel may not be able to run one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<usize>,
     scripts: &'a [Report],
 }
 
@@ -124,6 +126,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.json {
         let skipped = suite.skipped().count();
         let passed = suite.reports.len() - failed - skipped;
+        let skipped = args.linux.then_some(skipped);
         let document = Document { passed, failed, skipped, scripts: &suite.reports };
         serde_json::to_writer_pretty(&mut out, &document).map_err(std::io::Error::from)?;
         writeln!(out)?;

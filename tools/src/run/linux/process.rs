@@ -149,9 +149,10 @@ impl Process {
                 let errno = error.raw_os_error().map_or("an error of ours", errno_name);
                 Outcome { value: -1, errno: Some(errno), ..Outcome::default() }
             });
-            // Nobody listens if the run is over.
-            let _ = tell.send(Done { outcome, at: clock.now() });
+            // First the event, so that whoever takes the answer can lower it. Nobody listens if the run is over.
+            let at = clock.now();
             event.raise();
+            let _ = tell.send(Done { outcome, at });
         })?;
         if let Some(until) = until {
             let blocked = Blocked { call: call.clone(), since: wire.now, until, statement: line.clone() };
@@ -433,7 +434,8 @@ fn send_work(fd: &Fd, wire: &Wire, args: &Args<'_>) -> Result<Work, String> {
     let to = if args.call.name == "sendto" { args.address(4)? } else { None };
     let socket = fd.socket.clone();
     let default = wire.socket_address(wire.settings.remote(), wire.settings.connect_port);
-    let is_lost = fd.datagram && args.call.name == "sendto" && socket.peer_addr().is_err();
+    let needs_one = fd.datagram || flags & i64::from(libc::MSG_FASTOPEN) != 0;
+    let is_lost = needs_one && args.call.name == "sendto" && socket.peer_addr().is_err();
     let to = to.or(is_lost.then_some(default));
     let bytes = pattern_bytes(if fd.datagram { 0 } else { fd.written }, count);
     Ok(Box::new(move || {

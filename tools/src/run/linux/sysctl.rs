@@ -42,11 +42,15 @@ const ALWAYS: &[(&str, &str)] = &[
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/tcp_no_metrics_save", "1"),
+    // Client and server, as far as their sockets ask for it.
+    ("ipv4/tcp_fastopen", "3"),
     ("ipv4/tcp_invalid_ratelimit", "0"),
 ];
 
 /// The same, as far as a kernel has it for each namespace.
 const IF_THERE: &[(&str, &str)] = &[
+    // SYNs are repeated after 1, 2, 4... seconds, as RFC 6298 has it.
+    ("ipv4/tcp_syn_linear_timeouts", "0"),
     ("ipv4/icmp_ratelimit", "0"),
     ("ipv4/icmp_msgs_per_sec", "100000"),
     ("ipv6/icmp/ratelimit", "0"),
@@ -67,6 +71,9 @@ pub(super) fn refused(settings: &Settings) -> Option<String> {
         "pacing" if value == "0" => None,
         "time_wait_secs" => Some("Linux keeps TIME-WAIT for 60 seconds".into()),
         "delayed_ack_usecs" => Some("the delay of Linux's acknowledgments is fixed".into()),
+        "ecn" if matches!(value.as_str(), "accurate" | "3") => {
+            Some("accurate ECN is newer than most kernels".into())
+        }
         key if is_known(key) => None,
         key => Some(format!("Linux has no counterpart of --{key}")),
     })
@@ -88,10 +95,24 @@ pub(super) fn of(settings: &Settings) -> Vec<Sysctl> {
     all.push(truth("ipv4/tcp_window_scaling", tcp.window_scaling));
     for (key, value) in &settings.said {
         if let Some((theirs, _)) = SYSCTLS.iter().find(|(_, ours)| ours == key && key != OF_A_SOCKET) {
-            all.push(named(&format!("ipv4/{theirs}"), value.clone()));
+            all.push(named(&format!("ipv4/{theirs}"), as_linux_says(key, value)));
         }
     }
     all
+}
+
+/// The value of one of our settings as Linux writes it.
+fn as_linux_says(key: &str, value: &str) -> String {
+    match (key, value) {
+        ("ecn", "off") => "0".into(),
+        ("ecn", "classic") => "1".into(),
+        ("ecn", "answer") => "2".into(),
+        // Four groups of eight digits.
+        ("fastopen_key", digits) if digits.len() == 32 && digits.is_ascii() => {
+            [&digits[..8], &digits[8..16], &digits[16..24], &digits[24..]].join("-")
+        }
+        _ => value.to_owned(),
+    }
 }
 
 #[cfg(test)]
