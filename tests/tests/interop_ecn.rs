@@ -11,7 +11,7 @@ use ustack_tests::pattern::Received;
 use ustack_tests::peer::Peer;
 use ustack_tests::process::tool;
 use ustack_tests::tshark::{FLOW_CONTROL, LATE};
-use ustack_tests::wait::SOON;
+use ustack_tests::wait::{SOON, until};
 
 const PEER: &str = env!("CARGO_BIN_EXE_kernel_peer");
 /// Enough to fill the queue and to be told of it.
@@ -101,8 +101,11 @@ fn both_ways(link: Link, number: &'static str, policy: EcnPolicy, mode: EcnMode)
 
             let server = Peer::listen(&host.kernel, PEER, &format!("tcp-listen {} --do echo", at(kernel, 8)));
             let stream = connect(&host.net, at(kernel, 8));
-            let told = ss(host);
-            assert!(told.contains(" ecn ") && told.contains(&format!("{}", at(kernel, 8))), "{told}");
+            // Our end is open when the kernel's may still wait for the last ACK.
+            until("the kernel to say that it has agreed", SOON, || {
+                let told = ss(host);
+                told.contains(" ecn ") && told.contains(&format!("{}", at(kernel, 8)))
+            });
             let info = send_and_tell(&stream).expect("it went well");
             check(&info, mode, &format!("connected to {kernel}"));
             // Its window fills the queue: marks were told, and answered instead of losses.

@@ -15,7 +15,7 @@ use ustack_tests::kernel::{Namespace, veth};
 use ustack_tests::pattern::pattern;
 use ustack_tests::peer::Peer;
 use ustack_tests::process::tool;
-use ustack_tests::tshark::LOSS;
+use ustack_tests::tshark::{FLOW_CONTROL, LOSS};
 use ustack_tests::wait::{SOON, until, until_some};
 
 const PEER: &str = env!("CARGO_BIN_EXE_kernel_peer");
@@ -204,7 +204,7 @@ fn datagrams_follow_the_path_mtu() {
 #[test]
 fn a_link_that_carries_less_from_now_on() {
     // Not on a veth: that receives no longer packets than it sends.
-    on_each(&[Setup::new(Link::Tap)], &[], &[], |host| {
+    on_each(&[Setup::new(Link::Tap)], &[], FLOW_CONTROL, |host| {
         for stack in STACK {
             let server = serve(&host.net, at(stack, 7), 1, |_, stream| echo(stream));
             let mut client = Peer::start(

@@ -52,7 +52,8 @@ fn an_error_shows_place_and_what_was_expected() {
     assert_eq!(
         error("0 < S 0:0(0) win x\n0.1 > S. 0:0(0) ack 1 <mss 1460,frob>\n"),
         "t.pkt:2:33: expected an option (mss N, nop, eol, wscale N, sackOK, sack A:B ..., TS val N ecr N, \
-         FO [COOKIE], FOEXP [COOKIE], ECN e1b N ceb N e0b N, md5 [HEX], opt KIND [HEX]) or `...`, found `frob`\n    \
+         FO [COOKIE], FOEXP [COOKIE], ECN e1b N ceb N e0b N, md5 [HEX], ao KEYID RNEXTID, \
+         opt KIND [HEX]) or `...`, found `frob`\n    \
          2 | 0.1 > S. 0:0(0) ack 1 <mss 1460,frob>\n      |                                 ^"
     );
     let first = |text| error(text).lines().next().unwrap().to_owned();
