@@ -123,6 +123,7 @@ fn ustack(_: &Namespace, mut tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) 
     let interface = stack.add_interface(now(), config, tap.capabilities()).expect("the configuration fits");
     let mut settings = stack.config().tcp.clone();
     (settings.send_buffer, settings.recv_buffer) = (BUFFER, BUFFER);
+    (settings.send_tuning, settings.recv_tuning) = (false, false);
     // smoltcp sends none: the two are to put the same segments on the wire.
     settings.timestamps = false;
     let remote = SocketAddr::from(([10, 9, 0, 1], PORT));
