@@ -82,6 +82,8 @@ fn settings() -> impl Strategy<Value = Settings> {
                 syn_retries: 30,
                 syn_ack_retries: 30,
                 retries: 100,
+                // Longer than any timeout: when it is over nobody here says so, as a host would with a RST.
+                time_wait: 3600.secs(),
                 ..Settings::default()
             }
         },
