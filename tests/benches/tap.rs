@@ -13,13 +13,12 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use smoltcp::iface::{Config as SmolConfig, Interface, SocketSet};
-use smoltcp::phy::{self, DeviceCapabilities};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 use socket2::SockRef;
-use ustack::buf::frame::{InterfaceId, Offload, TxFrame};
+use ustack::buf::frame::InterfaceId;
+use ustack::device::smoltcp::Phy;
 use ustack::device::{Device, Tap, TapBuilder, wait};
-use ustack::why::{Reason, Why};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, Stack};
 use ustack_tests::kernel::{self, Namespace, Need};
@@ -185,66 +184,11 @@ fn idle(tap: &Tap, timeout: Option<Duration>) {
     wait(&[fd], Some(timeout.unwrap_or(longest).min(longest))).expect("the descriptor is good");
 }
 
-/// Our TAP as smoltcp's device.
-struct Phy {
-    tap: Tap,
-    received: Vec<u8>,
-    sending: Vec<u8>,
-    taken: usize,
-}
-
-impl phy::Device for Phy {
-    type RxToken<'a> = Rx<'a>;
-    type TxToken<'a> = Tx<'a>;
-
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Rx<'_>, Tx<'_>)> {
-        let frame = self.tap.recv(ustack::time::Instant::ZERO).ok()??;
-        self.taken += 1;
-        self.received.clear();
-        self.received.extend_from_slice(frame.bytes);
-        Some((Rx(&self.received), Tx { tap: &mut self.tap, buffer: &mut self.sending }))
-    }
-
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Tx<'_>> {
-        Some(Tx { tap: &mut self.tap, buffer: &mut self.sending })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
-
-struct Rx<'a>(&'a [u8]);
-
-impl phy::RxToken for Rx<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
-    }
-}
-
-struct Tx<'a> {
-    tap: &'a mut Tap,
-    buffer: &'a mut Vec<u8>,
-}
-
-impl phy::TxToken for Tx<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        self.buffer.resize(len, 0);
-        let result = f(&mut self.buffer[..len]);
-        let (head, body, why) = (&self.buffer[..len], [&[][..]; 2], Why::new(Reason::Foreign));
-        let _ =
-            self.tap.send(ustack::time::Instant::ZERO, &TxFrame { head, body, offload: Offload::NONE, why });
-        result
-    }
-}
-
 /// One flow by smoltcp.
 fn smoltcp(_: &Namespace, tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) {
     let begin = Instant::now();
     let now = || smoltcp::time::Instant::from_micros(begin.elapsed().as_micros() as i64);
-    let mut device = Phy { tap, received: Vec::new(), sending: Vec::new(), taken: 0 };
+    let mut device = Phy::new(tap);
     let config = SmolConfig::new(HardwareAddress::Ethernet(EthernetAddress(MAC)));
     let mut interface = Interface::new(config, &mut device, now());
     interface.update_ip_addrs(|list| {
@@ -260,9 +204,9 @@ fn smoltcp(_: &Namespace, tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) {
         .expect("the socket is closed");
     let chunk = vec![7; CHUNK];
     while begin.elapsed() < SPAN * 2 && !peer.is_finished() {
-        device.taken = 0;
+        let before = device.counts().received;
         interface.poll(now(), &mut device, &mut sockets);
-        let mut moved = device.taken;
+        let mut moved = (device.counts().received - before) as usize;
         match way {
             Way::ToKernel if begin.elapsed() < SPAN => {
                 while let Ok(n @ 1..) = sockets.get_mut::<tcp::Socket<'_>>(handle).send_slice(&chunk) {
@@ -281,7 +225,7 @@ fn smoltcp(_: &Namespace, tap: Tap, way: Way, peer: &JoinHandle<(u64, f64)>) {
         if moved == 0 {
             let delay =
                 interface.poll_delay(now(), &sockets).map(|d| Duration::from_micros(d.total_micros()));
-            idle(&device.tap, delay);
+            idle(device.get_ref(), delay);
         }
     }
     sockets.get_mut::<tcp::Socket<'_>>(handle).abort();

@@ -13,6 +13,8 @@ mod packet;
 mod pnet;
 mod probe;
 mod setup;
+#[cfg(feature = "smoltcp")]
+pub mod smoltcp;
 mod sys;
 mod tap;
 mod tun;
