@@ -174,8 +174,22 @@ impl Namespace {
     /// # Panics
     /// `ethtool` fails.
     pub fn no_offloads(&self, interface: &str) {
-        let features = "tx off rx off sg off tso off gso off gro off";
-        let _ = self.run(tool("ethtool").args(["-K", interface]).args(features.split(' '))).success();
+        self.switch_offloads(interface, "off");
+    }
+
+    /// Lets an interface merge frames and leave checksums open again.
+    ///
+    /// # Panics
+    /// As `no_offloads`.
+    #[track_caller]
+    pub fn all_offloads(&self, interface: &str) {
+        self.switch_offloads(interface, "on");
+    }
+
+    #[track_caller]
+    fn switch_offloads(&self, interface: &str, state: &str) {
+        let features = ["tx", "rx", "sg", "tso", "gso", "gro"].map(|feature| [feature, state]);
+        let _ = self.run(tool("ethtool").args(["-K", interface]).args(features.as_flattened())).success();
     }
 
     /// Waits until the interface carries frames.
