@@ -91,8 +91,8 @@ pub struct Stack {
     pool: Pool,
     head: HeadBuffer,
     body: Vec<u8>,
-    /// The datagram socket whose datagram was lent for the last frame.
-    lent: Option<SocketId>,
+    /// The datagram socket of whose datagrams so many were lent for the last frame.
+    lent: Option<(SocketId, usize)>,
 }
 
 /// The random stream of Fast Open's key.

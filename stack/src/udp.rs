@@ -7,13 +7,16 @@ pub use error::Error;
 pub use options::{MAX_MEMBERSHIPS, Membership, Options};
 
 use crate::buf::frame::InterfaceId;
-use crate::buf::packets::PacketQueue;
+use crate::buf::packets::{PacketQueue, Run};
 use std::net::{IpAddr, SocketAddr};
 
 /// The longest payload over IPv4: 65,535 less the headers of IPv4 and UDP.
 pub const MAX_PAYLOAD_V4: usize = 65_507;
 /// The longest payload over IPv6: 65,535 less the header of UDP.
 pub const MAX_PAYLOAD_V6: usize = 65_527;
+
+/// The most datagrams of one frame; Linux takes 128 from its own senders.
+const MAX_RUN: usize = 128;
 
 /// One UDP socket: where it is bound and connected, what it received, what it has to send.
 ///
@@ -26,6 +29,8 @@ pub struct UdpSocket {
     memberships: Vec<Membership>,
     receive: PacketQueue<Arrival>,
     send: PacketQueue<Departure>,
+    /// The latest send found too little room.
+    starved: bool,
     /// What ICMP said, for the next call.
     error: Option<Error>,
     counters: Counters,
@@ -149,6 +154,7 @@ impl UdpSocket {
             memberships: Vec::new(),
             receive: PacketQueue::new(buffers.datagrams, buffers.receive),
             send: PacketQueue::new(buffers.datagrams, buffers.send),
+            starved: false,
             error: None,
             counters: Counters::default(),
         }
@@ -217,6 +223,12 @@ impl UdpSocket {
         Some(datagram(&self.options, self.local.port(), *departure, payload))
     }
 
+    /// The next datagrams that can leave as one frame of `bytes` bytes of payload at most: to one destination, of one size
+    /// but for a shorter last.
+    pub fn next_run(&self, bytes: usize) -> Option<Run<'_, Departure>> {
+        self.send.run(MAX_RUN, bytes, PartialEq::eq)
+    }
+
     /// Whether a datagram is for this socket. The ports have been compared already.
     pub fn accepts(&self, arrival: &Arrival) -> bool {
         let Arrival { from, to, interface, .. } = *arrival;
@@ -254,9 +266,15 @@ impl UdpSocket {
 
     /// What [`UdpSocket::next_datagram`] lent has left, or never will.
     pub fn handle_sent(&mut self) {
-        if self.send.pop().is_some() {
-            self.counters.sent += 1;
+        self.handle_run_sent(1);
+    }
+
+    /// So many datagrams of what [`UdpSocket::next_run`] lent have left; answers whether a sender waits for their room.
+    pub fn handle_run_sent(&mut self, datagrams: usize) -> bool {
+        for _ in 0..datagrams {
+            self.counters.sent += u64::from(self.send.pop().is_some());
         }
+        core::mem::take(&mut self.starved)
     }
 
     /// Binds it anew: for when a port or a source address has been chosen.
@@ -297,6 +315,30 @@ impl UdpSocket {
         to: Option<SocketAddr>,
         payload: &[u8],
     ) -> Result<(), Error> {
+        self.send_pieces(source, to, payload, payload.len())
+    }
+
+    /// Queues `payload` as datagrams of `size` bytes, of which the last may be shorter: all of them or none. A device that
+    /// merges datagrams gets them as one frame.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::send_to`]; [`Error::MessageTooLong`] also if they are more than the queue ever holds.
+    pub fn send_segments(
+        &mut self,
+        to: Option<SocketAddr>,
+        payload: &[u8],
+        size: usize,
+    ) -> Result<(), Error> {
+        self.send_pieces(None, to, payload, size)
+    }
+
+    fn send_pieces(
+        &mut self,
+        source: Option<IpAddr>,
+        to: Option<SocketAddr>,
+        payload: &[u8],
+        size: usize,
+    ) -> Result<(), Error> {
         self.take_error()?;
         // Note: POSIX lets an address on a connected socket override; std and the BSDs refuse, and so do we.
         let to = match (to, self.remote) {
@@ -307,16 +349,19 @@ impl UdpSocket {
         };
         self.check_destination(to)?;
         let longest = if to.is_ipv4() { MAX_PAYLOAD_V4 } else { MAX_PAYLOAD_V6 };
-        let limit = longest.min(self.send.byte_limit());
+        let size = size.min(payload.len());
+        if size > longest {
+            return Err(Error::MessageTooLong { length: size, limit: longest });
+        }
+        let limit = self.send.byte_limit().min(self.send.packet_limit().saturating_mul(size));
         if payload.len() > limit {
             return Err(Error::MessageTooLong { length: payload.len(), limit });
         }
         let bound = (!self.any_address() && !self.local.ip().is_multicast()).then(|| self.local.ip());
         let departure = Departure { to, source: source.or(bound) };
-        if !self.send.has_room(payload.len()) {
-            return Err(Error::WouldBlock);
-        }
-        self.send.push(departure, &[payload]).map_err(|_| Error::WouldBlock)
+        let pushed = self.send.push_pieces(departure, payload, size);
+        self.starved = pushed.is_err();
+        pushed.map_err(|_| Error::WouldBlock)
     }
 
     /// Takes the next datagram; what does not fit into `out` is lost, which [`Received::truncated`] tells.

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use ustack::blocking::UdpSocket;
+use ustack::why::Reason;
 use ustack_tests::app::Task;
 use ustack_tests::host::{Host, KERNEL, Link, STACK, Setup, at, everywhere, on_each};
 use ustack_tests::pattern::{Received, pattern};
@@ -158,6 +159,68 @@ fn traceroute_finds_the_stack() {
                     assert!(found || host.is_bad(), "{method}: {text}");
                     found
                 });
+            }
+        }
+    });
+}
+
+/// Datagrams of one size in a burst, the last one shorter.
+const BURST: (usize, usize) = (20_500, 1_000);
+
+/// A link that merges and one that does not: what arrives is the same.
+fn merging_or_not() -> [Setup; 3] {
+    [Setup::new(Link::Tap), Setup::new(Link::Tap).merging(), Setup::new(Link::Veth).merging()]
+}
+
+/// How many frames with datagrams the stack has sent, and how many datagrams.
+fn frames_and_datagrams(host: &Host) -> (u64, u64) {
+    let stats = host.net.with_stack(|stack, _| stack.stats());
+    (stats.sent.by(Reason::Datagram), stats.udp.out_datagrams)
+}
+
+#[test]
+fn a_burst_of_the_stack_arrives_as_single_datagrams() {
+    on_each(&merging_or_not(), &[], &[], |host| {
+        for (kernel, stack) in KERNEL.into_iter().zip(STACK) {
+            let receiver =
+                host.kernel.enter(|| std::net::UdpSocket::bind(at(kernel, 9))).expect("the port is free");
+            receiver.set_read_timeout(Some(SOON)).expect("it is not zero");
+            let sent = pattern(1, BURST.0);
+            let socket = bind(host, stack, 0);
+            // Until the neighbour is known, each datagram waits for it alone.
+            socket.send_to(b"first", at(kernel, 9)).expect("it is taken");
+            let mut buffer = [0; 65_536];
+            assert_eq!(receiver.recv(&mut buffer).expect("it arrives"), 5);
+            let before = frames_and_datagrams(host);
+            let taken = socket.send_segments(&sent, BURST.1, Some(at(kernel, 9))).expect("it is taken");
+            assert_eq!(taken, BURST.0);
+            for piece in sent.chunks(BURST.1) {
+                let len = receiver.recv(&mut buffer).expect("each arrives");
+                assert!(buffer[..len] == *piece, "{len} bytes of {}", piece.len());
+            }
+            let after = frames_and_datagrams(host);
+            let frames = if host.is_merging() { 1 } else { 21 };
+            assert_eq!((after.0 - before.0, after.1 - before.1), (frames, 21));
+        }
+    });
+}
+
+#[test]
+fn a_burst_of_the_kernel_arrives_as_single_datagrams() {
+    on_each(&merging_or_not(), &[], &[], |host| {
+        for (kernel, stack) in KERNEL.into_iter().zip(STACK) {
+            let socket = bind(host, stack, 9);
+            let sender =
+                host.kernel.enter(|| std::net::UdpSocket::bind(at(kernel, 0))).expect("a port is free");
+            let size = i32::try_from(BURST.1).expect("it is small");
+            nix::sys::socket::setsockopt(&sender, nix::sys::socket::sockopt::UdpGsoSegment, &size)
+                .expect("the kernel cuts datagrams");
+            let sent = pattern(1, BURST.0);
+            assert_eq!(sender.send_to(&sent, at(stack, 9)).expect("there is a route"), BURST.0);
+            let mut buffer = [0; 65_536];
+            for piece in sent.chunks(BURST.1) {
+                let (len, _) = socket.recv_from(&mut buffer).expect("each arrives");
+                assert!(buffer[..len] == *piece, "{len} bytes of {}", piece.len());
             }
         }
     });

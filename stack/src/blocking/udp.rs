@@ -79,6 +79,15 @@ impl UdpSocket {
         block_on(self.timeouts.write(), self.inner.send(bytes))
     }
 
+    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter, to `remote` or to whom the socket is
+    /// connected; a device that merges datagrams gets up to 64 KiB of them in one call.
+    ///
+    /// # Errors
+    /// As `send_to`; more than the queue ever holds.
+    pub fn send_segments(&self, bytes: &[u8], size: usize, remote: Option<SocketAddr>) -> io::Result<usize> {
+        block_on(self.timeouts.write(), self.inner.send_segments(bytes, size, remote))
+    }
+
     /// Waits for a datagram; what does not fit into `buf` is lost.
     ///
     /// # Errors

@@ -124,12 +124,14 @@ pub struct Capabilities {
     pub max_merged: usize,
     /// Whether `send` takes a frame whose transport checksum is `Checksum::Partial`.
     pub checksum: bool,
+    /// Whether a merged frame may be UDP datagrams of one size ([`GsoKind::Udp`]).
+    pub udp_segments: bool,
 }
 
 impl Capabilities {
     /// A plain device: no merging, checksums are the stack's.
     pub const fn plain(medium: Medium, mtu: usize) -> Self {
-        Self { medium, mtu, max_merged: mtu, checksum: false }
+        Self { medium, mtu, max_merged: mtu, checksum: false, udp_segments: false }
     }
 }
 

@@ -34,6 +34,19 @@ pub struct Refused {
     pub bytes: u64,
 }
 
+/// Packets that can leave as one: see [`PacketQueue::run`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<'a, M> {
+    /// What is known about the first.
+    pub meta: &'a M,
+    /// How many.
+    pub packets: usize,
+    /// Bytes of each but the last.
+    pub size: usize,
+    /// The bytes of all.
+    pub bytes: [&'a [u8]; 2],
+}
+
 /// There is no room for the packet; it was counted as [`Refused`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue of packets is full")]
@@ -66,6 +79,11 @@ impl<M> PacketQueue<M> {
         self.bytes.limit()
     }
 
+    /// The most packets it will hold.
+    pub const fn packet_limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether a packet of `len` bytes finds room.
     pub fn has_room(&self, len: usize) -> bool {
         self.entries.len() < self.limit && len <= self.bytes.free()
@@ -87,6 +105,29 @@ impl<M> PacketQueue<M> {
         Some((&entry.meta, self.bytes.peek(0, entry.len)))
     }
 
+    /// The first packet and those behind it that can leave as one: `alike`, and of one length, but that the last may be
+    /// shorter; `most` of them at most, with `bytes` bytes in all. Their bytes lie one after the other.
+    pub fn run(&self, most: usize, bytes: usize, alike: impl Fn(&M, &M) -> bool) -> Option<Run<'_, M>> {
+        let first = self.entries.front()?;
+        let (mut packets, mut len) = (1, first.len);
+        for entry in self.entries.iter().take(most).skip(1) {
+            if first.len == 0
+                || entry.len == 0
+                || entry.len > first.len
+                || len + entry.len > bytes
+                || !alike(&first.meta, &entry.meta)
+            {
+                break;
+            }
+            packets += 1;
+            len += entry.len;
+            if entry.len < first.len {
+                break;
+            }
+        }
+        Some(Run { meta: &first.meta, packets, size: first.len, bytes: self.bytes.peek(0, len) })
+    }
+
     /// The length of the first packet.
     pub fn front_len(&self) -> Option<usize> {
         self.entries.front().map(|entry| entry.len)
@@ -105,6 +146,26 @@ impl<M> PacketQueue<M> {
         }
         self.bytes.write_slices(parts);
         self.entries.push_back(Entry { meta, len });
+        Ok(())
+    }
+
+    /// Appends `bytes` as packets of `size` bytes, of which the last may be shorter; an empty one if there are none. All or
+    /// nothing; nothing is counted as refused, for whoever asks can try again.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not all find room.
+    pub fn push_pieces(&mut self, meta: M, bytes: &[u8], size: usize) -> Result<(), Full>
+    where
+        M: Clone,
+    {
+        let size = size.max(1);
+        let packets = bytes.len().div_ceil(size).max(1);
+        if self.entries.len() + packets > self.limit || bytes.len() > self.bytes.free() {
+            return Err(Full);
+        }
+        self.bytes.write_slices(&[bytes]);
+        let lens = (0..packets).map(|packet| size.min(bytes.len() - packet * size));
+        self.entries.extend(lens.map(|len| Entry { meta: meta.clone(), len }));
         Ok(())
     }
 
@@ -162,6 +223,44 @@ mod tests {
         assert_eq!(queue.pop(), None);
         queue.shrink();
         assert_eq!(queue.memory(), 0);
+    }
+
+    #[test]
+    fn pieces_go_in_all_or_none() {
+        let mut queue = PacketQueue::new(4, 10);
+        assert_eq!(queue.push_pieces(1, b"abcdefg", 3), Ok(()));
+        assert_eq!(queue.push_pieces(2, b"hi", 1), Err(Full));
+        assert_eq!(queue.push_pieces(2, b"hijk", 4), Err(Full));
+        assert_eq!(queue.push_pieces(2, b"", 0), Ok(()));
+        let lens: Vec<usize> =
+            std::iter::from_fn(|| queue.pop().map(|(_, [a, b])| a.len() + b.len())).collect();
+        assert_eq!(lens, [3, 3, 1, 0]);
+        assert_eq!(queue.refused(), Refused::default());
+    }
+
+    #[test]
+    fn a_run_is_of_one_kind_and_size() {
+        let mut queue = PacketQueue::new(16, 100);
+        let run = |queue: &PacketQueue<u8>, most, bytes| {
+            let run = queue.run(most, bytes, PartialEq::eq).unwrap();
+            (run.packets, run.size, run.bytes.concat())
+        };
+        queue.push_pieces(1, b"aabbc", 2).unwrap();
+        queue.push(1, &[b"dd"]).unwrap();
+        queue.push(2, &[b"ee"]).unwrap();
+        queue.push(2, &[b""]).unwrap();
+        queue.push(2, &[b""]).unwrap();
+        assert_eq!(run(&queue, 16, 100), (3, 2, b"aabbc".to_vec()));
+        assert_eq!(run(&queue, 2, 100), (2, 2, b"aabb".to_vec()));
+        assert_eq!(run(&queue, 16, 4), (2, 2, b"aabb".to_vec()));
+        // The first always goes, however little room there is.
+        assert_eq!(run(&queue, 16, 1), (1, 2, b"aa".to_vec()));
+        (0..3).for_each(|_| assert!(queue.pop().is_some()));
+        assert_eq!(run(&queue, 16, 100), (1, 2, b"dd".to_vec()));
+        queue.pop();
+        assert_eq!(run(&queue, 16, 100), (1, 2, b"ee".to_vec()));
+        queue.pop();
+        assert_eq!(run(&queue, 16, 100), (1, 0, Vec::new()));
     }
 
     #[test]

@@ -121,7 +121,11 @@ impl Device for Packet {
 
 fn capabilities(mtu: usize, offload: bool) -> Capabilities {
     let plain = Capabilities::plain(Medium::Ethernet, mtu);
-    if offload { Capabilities { max_merged: MAX_MERGED, checksum: true, ..plain } } else { plain }
+    if offload {
+        Capabilities { max_merged: MAX_MERGED, checksum: true, udp_segments: true, ..plain }
+    } else {
+        plain
+    }
 }
 
 pub(super) fn explain_recv(name: IfName, error: io::Error) -> io::Error {

@@ -129,6 +129,9 @@ impl Queue {
         if offload {
             capabilities.max_merged = MAX_MERGED;
             capabilities.checksum = true;
+            // Linux 6.2 and later; an older kernel refuses, and leaves what was switched on before.
+            let datagrams = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+            capabilities.udp_segments = sys::tun_offload(file.as_fd(), OFFLOADS | datagrams).is_ok();
         }
         Self { name, frames: Frames::new(file, offload, capabilities) }
     }
@@ -215,6 +218,9 @@ pub(super) fn interface_name(name: &str) -> Result<IfName, Error> {
     IfName::new(name).ok_or_else(no_name)
 }
 
+/// What every kernel with an offload header can do: complete checksums, cut and merge streams.
+const OFFLOADS: u32 = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+
 /// A step of opening a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OpenStep {
@@ -239,8 +245,7 @@ pub(super) fn open(
     let name = sys::tun_attach(file.as_fd(), name, kind | libc::IFF_NO_PI | vnet)
         .map_err(|error| (OpenStep::Attach, error))?;
     if offload {
-        let features = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
-        sys::tun_offload(file.as_fd(), features).map_err(|error| (OpenStep::Offload, error))?;
+        sys::tun_offload(file.as_fd(), OFFLOADS).map_err(|error| (OpenStep::Offload, error))?;
     }
     Ok((name, file))
 }

@@ -153,10 +153,26 @@ impl Ids {
         self.next(&(source, destination))
     }
 
+    /// Leaves out the identifications that a device gives to the other `packets` that it cuts from what `meta` heads: it
+    /// counts on from the first one's.
+    pub fn pass_over(&mut self, meta: &Meta, packets: usize) {
+        if let (IpAddr::V4(source), IpAddr::V4(destination), false) =
+            (meta.source, meta.destination, meta.dont_fragment)
+        {
+            let counter = self.counter(&(source, destination, meta.protocol.0));
+            *counter = counter.wrapping_add(packets as u32);
+        }
+    }
+
+    fn counter(&mut self, flow: &impl core::hash::Hash) -> &mut u32 {
+        &mut self.counters[self.select.of(flow) as usize % COUNTERS]
+    }
+
     fn next(&mut self, flow: &impl core::hash::Hash) -> u32 {
-        let counter = &mut self.counters[self.select.of(flow) as usize % COUNTERS];
+        let counter = self.counter(flow);
         *counter = counter.wrapping_add(1);
-        (self.offset.of(flow) as u32).wrapping_add(*counter)
+        let counter = *counter;
+        (self.offset.of(flow) as u32).wrapping_add(counter)
     }
 }
 

@@ -74,6 +74,20 @@ impl UdpSocket {
         poll_fn(|cx| self.poll_send_to(cx, bytes, None)).await
     }
 
+    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter, to `remote` or to whom the socket is
+    /// connected; a device that merges datagrams gets up to 64 KiB of them in one call.
+    ///
+    /// # Errors
+    /// As `send_to`; more than the queue ever holds.
+    pub async fn send_segments(
+        &self,
+        bytes: &[u8],
+        size: usize,
+        remote: Option<SocketAddr>,
+    ) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_send_segments(cx, bytes, size, remote)).await
+    }
+
     /// Takes the next datagram; what does not fit into `buf` is lost.
     ///
     /// # Errors
@@ -166,6 +180,21 @@ impl UdpSocket {
         remote: Option<SocketAddr>,
     ) -> Poll<io::Result<usize>> {
         self.socket.poll(cx, Interest::Write, |stack, now, id| stack.udp_send_to(now, id, bytes, remote))
+    }
+
+    /// As `send_segments`, for those who write futures by hand.
+    ///
+    /// # Errors
+    /// As `send_segments`.
+    pub fn poll_send_segments(
+        &self,
+        cx: &Context<'_>,
+        bytes: &[u8],
+        size: usize,
+        remote: Option<SocketAddr>,
+    ) -> Poll<io::Result<usize>> {
+        self.socket
+            .poll(cx, Interest::Write, |stack, now, id| stack.udp_send_segments(now, id, bytes, size, remote))
     }
 
     /// As `receive`, for those who write futures by hand.

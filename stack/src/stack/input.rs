@@ -85,7 +85,7 @@ impl Stack {
         let raw = self.deliver_raw(interface, packet);
         match packet.protocol {
             Protocol::TCP => self.handle_tcp(now, interface, packet, to, offload),
-            Protocol::UDP => self.handle_udp(now, interface, packet, to, offload.checksum),
+            Protocol::UDP => self.handle_udp(now, interface, packet, to, offload),
             Protocol::ICMP if !packet.is_v6() => self.handle_icmp(now, arrival, packet, to),
             Protocol::ICMPV6 if packet.is_v6() => self.handle_icmp(now, arrival, packet, to),
             Protocol::IGMP if !packet.is_v6() => {

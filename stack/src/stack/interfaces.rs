@@ -41,6 +41,8 @@ pub(super) struct TxLimits {
     pub(super) max_merged: Option<usize>,
     /// The device completes checksums.
     pub(super) checksum: bool,
+    /// Largest IP packet as a merged frame of datagrams; `None` if the device takes none.
+    pub(super) max_datagrams: Option<usize>,
 }
 
 impl Port {
@@ -55,8 +57,11 @@ impl Port {
     }
 
     pub(super) fn limits(&self) -> TxLimits {
-        let Capabilities { mtu, max_merged, checksum, .. } = self.capabilities;
-        TxLimits { max_merged: (max_merged > mtu).then_some(max_merged), checksum }
+        let Capabilities { mtu, max_merged, checksum, udp_segments, .. } = self.capabilities;
+        let max_merged = (max_merged > mtu).then_some(max_merged);
+        // Whoever cuts datagrams writes their checksums.
+        let max_datagrams = max_merged.filter(|_| udp_segments && checksum);
+        TxLimits { max_merged, checksum, max_datagrams }
     }
 
     /// Largest IP packet to `destination`.

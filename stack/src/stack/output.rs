@@ -15,6 +15,7 @@ use super::path::LOOPBACK;
 use super::train::Train;
 use super::udp::emit_datagram;
 use crate::buf::frame::{Checksum, Gso, GsoKind, InterfaceId, Medium, Offload, TxFrame};
+use crate::buf::packets::Run;
 use crate::ip::fragment::{Fragmenter, Head, lend};
 use crate::ip::output::{Ids, Meta};
 use crate::link::{Interface, Resolution};
@@ -22,6 +23,7 @@ use crate::socket::endpoint::Endpoint;
 use crate::socket::table::{Kind, Path, Socket, SocketId};
 use crate::tcp::{Authenticator, Limits, Outgoing};
 use crate::time::Instant;
+use crate::udp::Departure;
 use crate::why::{Reason, Why};
 use crate::wire;
 use crate::wire::ethernet::{EtherType, MacAddr};
@@ -99,8 +101,8 @@ pub(super) enum Body {
     Own,
     /// In the send ring of a connection.
     Tcp(SocketId, Range<usize>),
-    /// In front of a datagram socket's queue.
-    Udp(SocketId),
+    /// So many bytes in front of a datagram socket's queue.
+    Udp(SocketId, usize),
     /// In the packet that is being fragmented.
     Fragment(Range<usize>),
 }
@@ -128,8 +130,8 @@ impl Stack {
                 Some(Kind::Tcp(tcp)) => tcp.connection.unacknowledged_bytes(range.clone()),
                 _ => [&[][..]; 2],
             },
-            Body::Udp(id) => match self.sockets.get(*id).map(|s| &s.kind) {
-                Some(Kind::Udp(udp)) => udp.socket.next_datagram().map_or([&[][..]; 2], |d| d.payload),
+            Body::Udp(id, len) => match self.sockets.get(*id).map(|s| &s.kind) {
+                Some(Kind::Udp(udp)) => udp.socket.next_run(*len).map_or([&[][..]; 2], |run| run.bytes),
                 _ => [&[][..]; 2],
             },
             Body::Fragment(range) => match &self.ports[interface.0 as usize].fragmenting {
@@ -337,26 +339,32 @@ impl Stack {
             let payload = datagram.payload;
             let len = wire::udp::HEADER_LEN + payload[0].len() + payload[1].len();
             let header = wire::udp::Header { src_port: source_port, dst_port: datagram.departure.to.port() };
-            self.stats.udp.out_datagrams += 1;
-            self.stats.ip.out_requests += 1;
             let known = match port.resolve(now, path.next_hop) {
                 Resolution::Known(mac) if meta.header_len() + len <= path.mtu => Some(mac),
                 _ => None,
             };
+            self.stats.ip.out_requests += 1;
             if let Some(mac) = known {
+                let headers = meta.header_len() + wire::udp::HEADER_LEN;
+                let most = limits.max_datagrams.map_or(0, |most| most.saturating_sub(headers));
+                let Some(run) = udp.socket.next_run(most) else { return Turn::Over };
                 push_link(&mut self.head, &port.interface, mac, meta.source.is_ipv4());
-                let written = push_udp(&mut self.head, &mut self.ids, &meta, &header, payload, limits);
-                self.lent = Some(id);
+                let written = push_udp(&mut self.head, &mut self.ids, &meta, &header, &run, limits);
+                let (datagrams, len) = (run.packets, run.bytes[0].len() + run.bytes[1].len());
+                self.lent = Some((id, datagrams));
+                self.stats.udp.out_datagrams += datagrams as u64;
                 let Some(offload) = written else { return Turn::Over };
-                self.spend(interface, len);
-                return Turn::Frame(Picked { body: Body::Udp(id), offload, why: Why::new(Reason::Datagram) });
+                self.spend(interface, headers + len);
+                let (body, why) = (Body::Udp(id, len), Why::new(Reason::Datagram));
+                return Turn::Frame(Picked { body, offload, why });
             }
+            self.stats.udp.out_datagrams += 1;
             let mut bytes = self.pool.take();
             emit_datagram(&header, &meta, payload, &mut bytes);
             let why = Why::new(Reason::Datagram);
             let packet =
                 Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket: Some(id) };
-            self.lent = Some(id);
+            self.lent = Some((id, 1));
             self.take_back_loan(now);
             if let Some(picked) = self.pick_packet(now, interface, packet) {
                 return Turn::Frame(picked);
@@ -382,14 +390,14 @@ impl Stack {
         Turn::Over
     }
 
-    /// The datagram that was lent for the last frame has left: its socket may forget it.
+    /// The datagrams that were lent for the last frame have left: their socket may forget them.
     fn take_back_loan(&mut self, now: Instant) {
-        if let Some(id) = self.lent.take()
+        if let Some((id, datagrams)) = self.lent.take()
             && let Some(Kind::Udp(udp)) = self.sockets.get_mut(id).map(|s| &mut s.kind)
         {
             let was_writable = udp.socket.readiness().writable;
-            udp.socket.handle_sent();
-            if !was_writable && udp.socket.readiness().writable {
+            let wanted = udp.socket.handle_run_sent(datagrams);
+            if wanted || !was_writable && udp.socket.readiness().writable {
                 self.announce(id);
             }
             self.settle(now, id);
@@ -559,26 +567,31 @@ pub(super) fn push_tcp(
     Some(offload)
 }
 
-/// Writes IP and UDP headers; the checksum is complete unless the device completes it.
+/// Writes the IP and UDP headers of one datagram, or of a frame that the device cuts into several; the checksum is complete
+/// unless the device completes it.
 fn push_udp(
     head: &mut HeadBuffer,
     ids: &mut Ids,
     meta: &Meta,
     header: &wire::udp::Header,
-    payload: [&[u8]; 2],
+    run: &Run<'_, Departure>,
     limits: TxLimits,
 ) -> Option<Offload> {
     let (source, destination) = (meta.source, meta.destination);
-    let payload_len = payload[0].len() + payload[1].len();
+    let payload_len = run.bytes[0].len() + run.bytes[1].len();
     head.push(|out| meta.write(ids, wire::udp::HEADER_LEN + payload_len, out)).ok()?;
-    let start = head.len as u16;
-    if limits.checksum {
-        head.push(|out| header.write_partial(out, source, destination, payload_len)).ok()?;
-        let offset = wire::udp::CHECKSUM_OFFSET as u16;
-        return Some(Offload { checksum: Checksum::Partial { start, offset }, gso: None });
+    if run.packets > 1 {
+        ids.pass_over(meta, run.packets - 1);
     }
-    head.push(|out| header.write(out, source, destination, payload)).ok()?;
-    Some(Offload::NONE)
+    let start = head.len as u16;
+    if !limits.checksum {
+        head.push(|out| header.write(out, source, destination, run.bytes)).ok()?;
+        return Some(Offload::NONE);
+    }
+    head.push(|out| header.write_partial(out, source, destination, payload_len)).ok()?;
+    let checksum = Checksum::Partial { start, offset: wire::udp::CHECKSUM_OFFSET as u16 };
+    let gso = Gso { kind: GsoKind::Udp, size: run.size as u16, header: head.len as u16 };
+    Some(Offload { checksum, gso: (run.packets > 1).then_some(gso) })
 }
 
 /// The identification of a packet that is about to be fragmented.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Stack;
 use super::path::LOOPBACK;
-use crate::buf::frame::{Checksum, InterfaceId};
+use crate::buf::frame::{GsoKind, InterfaceId, Offload};
 use crate::error::Error;
 use crate::ip::icmp_error::Problem;
 use crate::ip::input::To;
@@ -101,24 +101,27 @@ impl Stack {
         bytes: &[u8],
         remote: Option<SocketAddr>,
     ) -> Result<usize, Error> {
-        let entry = self.udp(id)?;
-        let to = remote.or(entry.socket.remote());
-        if let Some(to) = to {
-            let path = self.udp_path(id, to)?;
-            let entry = self.udp_mut(id)?;
-            entry.path = Some((to, path));
-            let (broadcast, dont_fragment) =
-                (entry.socket.options().broadcast, entry.socket.options().dont_fragment);
-            let ip = to.ip().to_canonical();
-            if !broadcast && self.is_broadcast(ip) {
-                return Err(crate::udp::Error::BroadcastDenied(ip).into());
-            }
-            let limit = path.mtu.saturating_sub(super::ip_header_len(ip) + wire::udp::HEADER_LEN);
-            if dont_fragment && bytes.len() > limit {
-                return Err(crate::udp::Error::MessageTooLong { length: bytes.len(), limit }.into());
-            }
-        }
+        self.check_departure(id, bytes.len(), remote)?;
         self.udp_mut(id)?.socket.send_to(remote, bytes)?;
+        self.settle(now, id);
+        Ok(bytes.len())
+    }
+
+    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter: all or none of them are queued. A device
+    /// that merges datagrams (`UDP_SEGMENT` is Linux's name for it) gets up to 64 KiB of them in one call.
+    ///
+    /// # Errors
+    /// As `udp_send_to`; `MessageTooLong` too if the queue never holds so many.
+    pub fn udp_send_segments(
+        &mut self,
+        now: Instant,
+        id: SocketId,
+        bytes: &[u8],
+        size: usize,
+        remote: Option<SocketAddr>,
+    ) -> Result<usize, Error> {
+        self.check_departure(id, size.min(bytes.len()), remote)?;
+        self.udp_mut(id)?.socket.send_segments(remote, bytes, size)?;
         self.settle(now, id);
         Ok(bytes.len())
     }
@@ -212,9 +215,9 @@ impl Stack {
         interface: InterfaceId,
         packet: &Packet<'_>,
         to: To,
-        checksum: Checksum,
+        offload: Offload,
     ) {
-        let parsed = wire::udp::Header::parse(packet.payload, packet.src, packet.dst, checksum);
+        let parsed = wire::udp::Header::parse(packet.payload, packet.src, packet.dst, offload.checksum);
         let (header, payload) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -234,19 +237,20 @@ impl Stack {
             ttl: packet.hop_limit,
             tos: packet.dscp << 2 | packet.ecn,
         };
+        // Whoever merged datagrams says of what size they were.
+        let merged = offload.gso.filter(|gso| gso.kind == GsoKind::Udp);
+        let size = merged.map_or(payload.len(), |gso| usize::from(gso.size));
         if to != To::Us {
             // RFC 1122 section 4.1.3.3: each socket that asked for it gets a copy; nobody is told if there is none.
             let all: arrayvec::ArrayVec<SocketId, 64> =
                 self.udp_demux.all_bound(&tuple.local).take(64).collect();
             for id in all {
-                self.deliver_udp(id, arrival, payload);
+                self.deliver_udp(id, arrival, payload, size);
             }
             return;
         }
         match self.udp_demux.find(&tuple).or_else(|| self.udp_demux.bound(&tuple.local)) {
-            Some(id) if self.udp(id).is_ok_and(|entry| entry.socket.accepts(&arrival)) => {
-                self.deliver_udp(id, arrival, payload);
-            }
+            Some(id) if self.deliver_udp(id, arrival, payload, size) => {}
             _ => {
                 self.stats.udp.no_ports += 1;
                 self.answer_error(now, interface, Problem::PortUnreachable, packet.bytes, false);
@@ -254,21 +258,29 @@ impl Stack {
         }
     }
 
-    fn deliver_udp(&mut self, id: SocketId, arrival: Arrival, payload: &[u8]) {
+    /// Hands a socket a payload of datagrams of `size` bytes, of which the last may be shorter; false if they are not for it.
+    fn deliver_udp(&mut self, id: SocketId, arrival: Arrival, payload: &[u8], size: usize) -> bool {
         let full = self.memory.pressure() == Pressure::Full;
-        let Ok(entry) = self.udp_mut(id) else { return };
+        let Some(Kind::Udp(entry)) = self.sockets.get_mut(id).map(|s| &mut s.kind) else { return false };
         if !entry.socket.accepts(&arrival) {
-            return;
+            return false;
         }
+        let size = size.max(1);
+        let datagrams = payload.len().div_ceil(size).max(1);
+        let mut taken = 0;
         if full {
-            self.stats.udp.mem_errors += 1;
-        } else if entry.socket.deliver(arrival, payload) {
-            self.stats.udp.in_datagrams += 1;
+            self.stats.udp.mem_errors += datagrams as u64;
+        } else {
+            let pieces = (0..datagrams).map(|n| &payload[n * size..payload.len().min((n + 1) * size)]);
+            taken = pieces.filter(|piece| entry.socket.deliver(arrival, piece)).count();
+            self.stats.udp.in_datagrams += taken as u64;
+            self.stats.udp.rcvbuf_errors += (datagrams - taken) as u64;
+        }
+        if taken > 0 {
             self.charge(id);
             self.announce(id);
-        } else {
-            self.stats.udp.rcvbuf_errors += 1;
         }
+        true
     }
 
     /// Where the next datagram of a socket goes; datagrams that cannot go anywhere are dropped and told.
@@ -301,6 +313,28 @@ impl Stack {
                 }
             }
         }
+    }
+
+    /// Whether a datagram of `len` bytes may go to `remote`, or to whom the socket is connected.
+    fn check_departure(&mut self, id: SocketId, len: usize, remote: Option<SocketAddr>) -> Result<(), Error> {
+        let entry = self.udp(id)?;
+        let to = remote.or(entry.socket.remote());
+        if let Some(to) = to {
+            let path = self.udp_path(id, to)?;
+            let entry = self.udp_mut(id)?;
+            entry.path = Some((to, path));
+            let (broadcast, dont_fragment) =
+                (entry.socket.options().broadcast, entry.socket.options().dont_fragment);
+            let ip = to.ip().to_canonical();
+            if !broadcast && self.is_broadcast(ip) {
+                return Err(crate::udp::Error::BroadcastDenied(ip).into());
+            }
+            let limit = path.mtu.saturating_sub(super::ip_header_len(ip) + wire::udp::HEADER_LEN);
+            if dont_fragment && len > limit {
+                return Err(crate::udp::Error::MessageTooLong { length: len, limit }.into());
+            }
+        }
+        Ok(())
     }
 
     /// The path of a datagram: the cached one if it still holds.

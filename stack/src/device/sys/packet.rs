@@ -43,9 +43,10 @@ pub(crate) fn packet_join(fd: BorrowedFd<'_>, index: u32, kind: libc::c_int, mac
     set_option(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
 }
 
-/// Room for frames that wait, in bytes; at most what the system allows.
+/// Room for frames that wait, in bytes; at most what the system allows, unless we may do as we like.
 pub(crate) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
-    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes)
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+        .or_else(|_| set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
 }
 
 /// Has the kernel drop what the program does not accept (classic BPF).
