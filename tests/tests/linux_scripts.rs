@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use ustack_tests::kernel::{Need, ready};
-use ustack_tools::run::linux::{Settings, check};
+use ustack_tools::namespace::check;
+use ustack_tools::run::linux::Settings;
 use ustack_tools::run::{Mark, Script, find, run_files_on_linux};
 
 /// So many scripts at least do not only show what we do, but what Linux does, too.

@@ -2,5 +2,6 @@
 
 pub mod bench;
 pub mod events;
+pub mod namespace;
 pub mod replay;
 pub mod run;

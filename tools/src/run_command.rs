@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ustack::capture::Capture;
+use ustack_tools::namespace;
 use ustack_tools::run::{Error, Junit, Report, Sinks, Suite, find, linux, run_files, run_files_on_linux};
 
 use crate::common::console;
@@ -102,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let sinks = Sinks { capture, events: args.events.log()? };
     let suite = if args.linux {
         // Before anything has started a thread: only a process with one may enter a user namespace.
-        linux::become_root_inside().map_err(|error| Failure::Device(error.to_string()))?;
+        namespace::become_root_inside().map_err(|error| Failure::Device(error.to_string()))?;
         let settings = linux::Settings {
             tolerance: Duration::from_millis(args.tolerance),
             workers: args.jobs.max(1),

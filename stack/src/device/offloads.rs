@@ -51,6 +51,22 @@ pub fn offloads(interface: &str) -> Result<Vec<OffloadState>, Error> {
     Ok(FEATURES.iter().map(|feature| feature.state(&control, &name)).collect())
 }
 
+/// Switches off all offloads of an interface for good: frames are single segments, with their checksums.
+///
+/// # Errors
+/// No such interface, no privilege, or its driver has one of them always on.
+pub fn switch_off_offloads(interface: &str) -> Result<(), Error> {
+    let name = interface_name(interface)?;
+    let fail = |cause: io::Error| {
+        Error::new(format!("cannot switch off the offloads of {name}"), cause).remedy(command(name))
+    };
+    let control = Control::open().map_err(fail)?;
+    for feature in FEATURES.iter().filter(|feature| feature.state(&control, &name).on) {
+        feature.switch(&control, &name, false).map_err(fail)?;
+    }
+    Ok(())
+}
+
 /// Offloads that were switched off, and are switched on again when this is dropped.
 #[derive(Debug)]
 pub(super) struct SwitchedOff {

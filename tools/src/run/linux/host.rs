@@ -9,9 +9,10 @@ use ustack::why::{Reason, Why};
 use ustack::wire::ip::{Packet, Protocol};
 
 use super::clock::Clock;
-use super::namespace::{self, Inside};
+use super::namespace;
 use super::process::Process;
 use super::{Settings, info, options, sysctl};
+use crate::namespace::Inside;
 use crate::run::expr::Value;
 use crate::run::host::{Answer, Blocked, Host, Slack};
 use crate::run::report::Line;

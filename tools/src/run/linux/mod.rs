@@ -18,8 +18,6 @@ mod options;
 mod process;
 mod sysctl;
 
-pub use namespace::{Unavailable, become_root_inside, check};
-
 use std::time::Duration;
 
 use super::report::Report;

@@ -17,8 +17,8 @@ use ustack::time::Instant;
 use ustack::wire::ip;
 
 use super::clock::Clock;
-use super::namespace::Inside;
 use super::{info, options};
+use crate::namespace::Inside;
 use crate::run::calls::{
     Args, FIONREAD, MSG_PEEK, O_NONBLOCK, OptionValue, SIOCOUTQ, SIOCOUTQNSD, errno_name, expect, given,
     words,
