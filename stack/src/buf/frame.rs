@@ -81,8 +81,8 @@ pub enum Checksum {
     Full,
     /// Received: the device vouches for the data.
     Verified,
-    /// Only the pseudo header's sum is in the field: whoever puts it on a wire completes it.
-    /// `start` counts from the frame's first byte, `offset` from `start`.
+    /// Only the pseudo header's sum is in the field: whoever puts it on a wire completes it. Received: it was never on a
+    /// wire, so that the data are as good as verified. `start` counts from the frame's first byte, `offset` from `start`.
     Partial {
         /// Where the sum begins.
         start: u16,

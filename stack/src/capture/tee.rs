@@ -11,8 +11,8 @@ use crate::wire::checksum::Sum;
 
 /// A device around a device that captures both directions, with the `why` of what is sent as its comment.
 ///
-/// Merged frames are written merged. A checksum that the device is yet to complete is complete in the capture, so that
-/// whoever reads it takes nothing for damaged that was not.
+/// Merged frames are written merged. A checksum that the device is yet to complete, or that the sender left open, is
+/// complete in the capture, so that whoever reads it takes nothing for damaged that was not.
 #[derive(Debug)]
 pub struct Tee<D> {
     inner: D,

@@ -77,11 +77,16 @@ impl Header {
 
     /// What the kernel says about the received frame `frame`.
     ///
-    /// A partial checksum counts as verified: the frame was made on this machine and has seen no wire.
+    /// An open checksum is told as such; it vouches for the data as well as a verified one, for the frame was made on this
+    /// machine and has seen no wire.
     /// A merged frame whose headers cannot be found is left to the checks of whoever reads it: no merging is claimed.
     pub(super) fn offload(self, frame: &[u8], medium: Medium) -> Offload {
-        let checksum = match self.flags & (NEEDS_CSUM | DATA_VALID) {
-            0 => Checksum::Full,
+        let field_end = usize::from(self.csum_start) + usize::from(self.csum_offset) + 2;
+        let checksum = match (self.flags & NEEDS_CSUM, self.flags & DATA_VALID) {
+            (0, 0) => Checksum::Full,
+            (NEEDS_CSUM, _) if field_end <= frame.len() => {
+                Checksum::Partial { start: self.csum_start, offset: self.csum_offset }
+            }
             _ => Checksum::Verified,
         };
         Offload { checksum, gso: self.gso(frame, medium) }

@@ -115,11 +115,16 @@ impl Plan {
         self.args.wire.mtu
     }
 
+    /// Whether frames may be merged and checksums left open: not where each packet is to have a fate of its own.
+    pub(crate) fn offload(&self) -> bool {
+        !self.args.wire.no_offload && self.impairment.is_none()
+    }
+
     /// Opens the wire that was chosen, and puts a stack on it.
     pub(crate) fn open(&self) -> Result<Running, Failure> {
         let wire = self.args.wire.wire();
         let AddressArgs { mac, .. } = self.args.addresses;
-        self.open_on(wire.open(&self.addresses().kernel, self.mtu(), mac)?)
+        self.open_on(wire.open(&self.addresses().kernel, self.mtu(), mac, self.offload())?)
     }
 
     /// Puts a stack on a wire.

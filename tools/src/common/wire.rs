@@ -30,6 +30,9 @@ pub(crate) struct WireArgs {
     /// Largest IP packet on the wire, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
+    /// One packet in each frame, and every checksum complete, as on a real wire; always so with impairments
+    #[arg(long)]
+    pub(crate) no_offload: bool,
 }
 
 /// A wire that was chosen.
@@ -56,7 +59,7 @@ pub(crate) struct Open {
 impl WireArgs {
     /// What was chosen; `tap0` if nothing was.
     pub(crate) fn wire(&self) -> Wire {
-        let Self { tap, tun, raw, pnet, hub, mtu: _ } = self;
+        let Self { tap, tun, raw, pnet, hub, mtu: _, no_offload: _ } = self;
         let choices = [
             tun.clone().map(Wire::Tun),
             raw.clone().map(Wire::Raw),
@@ -74,12 +77,14 @@ impl WireArgs {
 }
 
 impl Wire {
-    /// Opens it; of TAP and TUN, `kernel` are the addresses of the kernel's end.
+    /// Opens it; of TAP and TUN, `kernel` are the addresses of the kernel's end. With `offload`, frames may be merged and
+    /// checksums left open where the wire can do that.
     pub(crate) fn open(
         &self,
         kernel: &[Cidr],
         mtu: Option<u16>,
         mac: Option<MacAddr>,
+        offload: bool,
     ) -> Result<Open, Failure> {
         let mtu = mtu.map(usize::from);
         let open = |device, name: &str, mac| Open { device, name: name.into(), mac, place: 0 };
@@ -87,20 +92,23 @@ impl Wire {
             Self::Tap(name) => {
                 let builder =
                     kernel.iter().fold(TapBuilder::new(name).up(), |builder, &cidr| builder.address(cidr));
-                let tap = mtu.into_iter().fold(builder, TapBuilder::mtu).build()?;
+                let builder = mtu.into_iter().fold(builder, TapBuilder::mtu);
+                let tap = if offload { builder.offload() } else { builder }.build()?;
                 let name = tap.name().to_string();
                 open(Box::new(tap), &name, None)
             }
             Self::Tun(name) => {
                 let builder =
                     kernel.iter().fold(TunBuilder::new(name).up(), |builder, &cidr| builder.address(cidr));
-                let tun = mtu.into_iter().fold(builder, TunBuilder::mtu).build()?;
+                let builder = mtu.into_iter().fold(builder, TunBuilder::mtu);
+                let tun = if offload { builder.offload() } else { builder }.build()?;
                 let name = tun.name().to_string();
                 open(Box::new(tun), &name, None)
             }
             Self::Raw(name) => {
                 let builder = PacketBuilder::new(name);
-                let packet = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets())).build()?;
+                let builder = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets()));
+                let packet = if offload { builder.offload() } else { builder }.build()?;
                 let mac = Some(MacAddr(packet.mac()));
                 open(Box::new(packet), name, mac)
             }

@@ -28,6 +28,9 @@ pub(super) fn spawn(words: &[OsString], tap: Option<&str>, plan: &Plan) -> Resul
     if let Some(mtu) = plan.mtu() {
         network = network.mtu(mtu.into());
     }
+    if plan.offload() {
+        network = network.offload();
+    }
     let mut command = Command::new(program);
     command.args(arguments);
     let (guest, wire) = network.spawn(command)?;
