@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use ustack::net::{Net, TcpListener};
+use ustack_tools::iperf3::PORT;
+use ustack_tools::iperf3::server::Server;
 
 use self::counters::Counters;
 use self::http::Site;
@@ -32,6 +34,7 @@ Examples:
   ustack host --tap tap0 --echo --discard     a host that this machine reaches, until Ctrl-C
   ustack host --raw eth0 --address 192.168.1.200/24 --gateway 192.168.1.1 --http site
   ustack host --echo --loss 2% --delay 20ms --capture run.pcapng -- nc 10.9.0.2 7
+  ustack host --iperf3 -- iperf3 -c 10.9.0.2   how fast do we receive? With -R: send?
   ustack host --hub /tmp/lan --echo           for `ustack connect --hub /tmp/lan 10.9.0.2 7`
 
 The host answers ARP, neighbour discovery and pings whatever else it does. It prints what it counted when it ends: \
@@ -53,6 +56,9 @@ pub(crate) struct Args {
     /// Chargen on port 19: characters without end (TCP), some (UDP)
     #[arg(long, help_heading = "Services")]
     chargen: bool,
+    /// Serve iperf3 on port 5201, for a real one or for `ustack iperf3` (TCP and UDP)
+    #[arg(long, help_heading = "Services")]
+    iperf3: bool,
     /// Serve this folder over HTTP
     #[arg(long, value_name = "FOLDER", help_heading = "Services")]
     http: Option<PathBuf>,
@@ -138,6 +144,11 @@ impl Args {
         for (_, service) in services.into_iter().filter(|&(wanted, _)| wanted) {
             service.start(net, &clients, counters).map_err(|error| cannot(service.name(), error))?;
             offered.push(format!("{} on port {}", service.name(), service.port()));
+        }
+        if self.iperf3 {
+            let server = Server::bind(net, any(PORT)).map_err(|error| cannot("iperf3", error))?;
+            tokio::spawn(server.run(report::tell_measured));
+            offered.push(format!("iperf3 on port {PORT}"));
         }
         if let Some(site) = site {
             let listener =

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod events;
+pub mod iperf3;
 pub mod namespace;
 pub mod replay;
 pub mod run;

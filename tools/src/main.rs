@@ -8,6 +8,7 @@ mod decode;
 mod demo;
 mod doctor;
 mod host;
+mod iperf3_command;
 mod listen;
 mod ping;
 mod replay_command;
@@ -46,6 +47,7 @@ enum Command {
     Replay(replay_command::Args),
     Run(run_command::Args),
     Bench(bench_command::Args),
+    Iperf3(iperf3_command::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -62,6 +64,7 @@ impl Command {
             Self::Replay(args) => replay_command::run(&args),
             Self::Run(args) => run_command::run(&args),
             Self::Bench(args) => bench_command::run(&args),
+            Self::Iperf3(args) => iperf3_command::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Completions(args) => completions::run(&args, Cli::command()),
         }

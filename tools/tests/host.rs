@@ -189,6 +189,32 @@ fn a_guest_of_an_ordinary_user_reaches_everything() {
     serve_the_script(&folder, command);
 }
 
+/// iperf3 at the other end of the wire, in both directions.
+#[test]
+fn a_guest_measures_the_host() {
+    const SCRIPT: &str = "PATH=$PATH:/usr/sbin:/sbin; set -eu
+        for words in '' '-R' '-P 4' '-u -b 5M' '-u -R -b 5M'; do
+            iperf3 -c 10.9.0.2 -t 1 -J $words >result || { cat result; exit 1; }
+            ! grep -q '\"error\"' result; grep -q '\"sum_received\"' result; echo measured $words
+        done";
+    let here = "command -v iperf3 >/dev/null || { echo no iperf3 >&2; exit 1; }";
+    let users = as_a_user(Path::new("unshare"));
+    if !may_go_on("tools", Command::new("sh").args(["-c", here])) || !private_networks_are_allowed(users) {
+        return;
+    }
+    for (name, is_root) in [("measured-root", true), ("measured-user", false)] {
+        let folder = Folder::new(name);
+        fs::set_permissions(folder.site(), fs::Permissions::from_mode(0o777)).unwrap();
+        let mut command = if is_root { Command::new(folder.program()) } else { as_a_user(&folder.program()) };
+        command.args(["host", "--iperf3", "--", "sh", "-c", SCRIPT]).current_dir(folder.site());
+        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
+        let (stdout, stderr) = (text(&stdout), text(&stderr));
+        assert!(status.success(), "{status}: {stdout}{stderr}");
+        assert_eq!(stdout.lines().count(), 5, "{stdout}");
+        assert_eq!(stderr.matches("received at").count() + stderr.matches("sent at").count(), 5, "{stderr}");
+    }
+}
+
 #[test]
 fn a_guest_that_is_killed_has_a_status_too() {
     if !tools_are_here() || !private_networks_are_allowed(Command::new("unshare")) {

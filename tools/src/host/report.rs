@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use ustack::net::Net;
 use ustack::stats::Stats;
+use ustack_tools::iperf3::Error;
+use ustack_tools::iperf3::server::Summary;
 
 use super::counters::Counters;
 use crate::common::console::{self, note};
@@ -23,6 +25,14 @@ pub(super) fn print(net: &Net, counters: &Counters) {
     );
     for line in lines(&stats) {
         note!("{line}");
+    }
+}
+
+/// Tells how a test of iperf3 went.
+pub(super) fn tell_measured(result: Result<Summary, Error>) {
+    match result {
+        Ok(summary) => note!("iperf3: {summary}"),
+        Err(error) => note!("iperf3: {error}"),
     }
 }
 
