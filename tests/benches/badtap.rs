@@ -30,6 +30,7 @@ use ustack::why::{Reason, Why};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, Stack};
 use ustack_tests::kernel::{self, Namespace, Need};
+use ustack_tools::bench::measure::median;
 
 const SENDER: [u8; 4] = [10, 9, 0, 1];
 const RECEIVER: [u8; 4] = [10, 9, 0, 2];
@@ -205,11 +206,6 @@ fn sleep(devices: &[&dyn Device], due: Option<ustack::time::Instant>, now: ustac
     wait(&fds, Some(left)).expect("the descriptors are good");
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() {
     if !kernel::ready(&[Need::Namespaces, Need::Tun]) {
         return;
@@ -240,7 +236,7 @@ fn main() {
             }
             let shown = |rates: &[f64]| match rates {
                 [] => "-".to_owned(),
-                _ => format!("{:.2}", median(rates.to_vec())),
+                _ => format!("{:.2}", median(rates)),
             };
             let ratios: Vec<f64> =
                 rates[0].iter().zip(&rates[1]).map(|(theirs, ours)| ours / theirs).collect();

@@ -17,7 +17,6 @@ pub mod rfc;
 pub mod scratch;
 pub mod source;
 pub mod tshark;
-pub mod twins;
 pub mod wait;
 
 pub use ustack_tools::bench::{duet, smol};

@@ -9,7 +9,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use ustack::SocketId;
 use ustack::tcp::Settings;
 use ustack::time::Duration;
-use ustack_tests::twins::Twins;
+use ustack_tools::bench::twins::Twins;
 
 #[global_allocator]
 static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -99,13 +99,20 @@ impl Inside {
         };
         let thread = std::thread::Builder::new().name("inside".into()).spawn(body);
         let thread = thread.map_err(|error| error.to_string())?;
-        let id = told.recv().map_err(|_| "the thread inside has ended")??;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-            id: id.as_raw().unsigned_abs(),
-            proc: format!("/proc/self/task/{id}").into(),
-        })
+        match told.recv() {
+            Ok(Ok(id)) => Ok(Self {
+                jobs: Some(jobs),
+                thread: Some(thread),
+                id: id.as_raw().unsigned_abs(),
+                proc: format!("/proc/self/task/{id}").into(),
+            }),
+            refused => {
+                // Only a process with one thread may enter a user namespace: whoever tries that next is not to find ours.
+                let _ = thread.join();
+                let message = refused.ok().and_then(Result::err);
+                Err(message.unwrap_or_else(|| "the thread inside has ended".into()))
+            }
+        }
     }
 
     /// Begins work inside.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ustack::device::{Cidr, Device, Tap, TapBuilder, add_veth, bring_up, switch_off_offloads};
@@ -68,6 +69,18 @@ impl Bed {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         self.peer.run(job).map_err(io::Error::other)
+    }
+
+    /// Begins the peer's work, on a thread of its own in the peer's namespace.
+    ///
+    /// # Errors
+    /// There is no thread.
+    pub fn begin_peer<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        self.on_peers_side(move || std::thread::Builder::new().name(name.into()).spawn(job))?
     }
 
     /// Does something in the contender's namespace, and waits for it.

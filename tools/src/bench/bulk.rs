@@ -14,7 +14,7 @@ use super::smoltap::Own;
 use super::{mini, ours, smoltap};
 
 /// Who moves the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Who {
     /// ustack over a TAP.
     Ustack,
@@ -25,8 +25,10 @@ pub enum Who {
     /// smoltcp over our TAP.
     Smoltcp,
     /// No stack: the ceiling, with one copy in user space.
+    #[value(name = "ceiling")]
     Mini,
     /// No stack and no copy.
+    #[value(name = "ceiling-no-copy")]
     MiniPrepared,
 }
 
@@ -147,17 +149,16 @@ impl Bulk {
 /// than the clock.
 fn sample(cpus: u8, rate: f64, bytes: f64, ours: CpuTime, peer: CpuTime) -> Sample {
     let gigabytes = bytes / 1e9;
-    let total = |time: CpuTime| time.user + time.system;
-    let busiest = if cpus == 1 { total(ours) + total(peer) } else { total(ours).max(total(peer)) };
-    let share = 100.0 * ours.user / total(ours).max(1e-9);
+    let busiest = if cpus == 1 { (ours + peer).total() } else { ours.total().max(peer.total()) };
+    let share = 100.0 * ours.user / ours.total().max(1e-9);
     Sample {
         value: rate * 8.0 / 1e9,
+        by_cpu: (busiest > 0.0).then(|| 8.0 * gigabytes / busiest),
         columns: vec![
-            ("by CPU time", 8.0 * gigabytes / busiest.max(1e-9)),
             ("user s/GB", ours.user / gigabytes),
             ("system s/GB", ours.system / gigabytes),
             ("user %", share),
-            ("peer s/GB", total(peer) / gigabytes),
+            ("peer s/GB", peer.total() / gigabytes),
         ],
     }
 }

@@ -33,6 +33,8 @@ pub struct Moved {
     pub count: u64,
     /// In so many seconds.
     pub seconds: f64,
+    /// What the whole process used meanwhile.
+    pub cpu: CpuTime,
 }
 
 impl Moved {
@@ -80,14 +82,15 @@ impl Run {
         }
         std::thread::sleep(span.mul_f64(WARM_UP));
         self.phase.store(MEASURED, Ordering::Relaxed);
-        let (from, start) = (self.count.load(Ordering::Relaxed), Instant::now());
+        let (from, start, used) = (self.count.load(Ordering::Relaxed), Instant::now(), CpuTime::of_process());
         std::thread::sleep(span);
         let (to, seconds) = (self.count.load(Ordering::Relaxed), start.elapsed().as_secs_f64());
+        let cpu = CpuTime::of_process() - used;
         self.phase.store(OVER, Ordering::Relaxed);
         if self.failed.load(Ordering::Relaxed) || to == from {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "it ended early"));
         }
-        Ok(Moved { count: to - from, seconds })
+        Ok(Moved { count: to - from, seconds, cpu })
     }
 }
 
@@ -105,6 +108,11 @@ impl Gauge {
     pub fn new(run: &Arc<Run>) -> Self {
         let (from, used) = (CpuTime::default(), CpuTime::default());
         Self { run: run.clone(), phase: WARMING, from, used }
+    }
+
+    /// Whether the run was being measured when it was last asked whether it goes on.
+    pub fn is_measuring(&self) -> bool {
+        self.phase == MEASURED
     }
 
     /// What the thread used.

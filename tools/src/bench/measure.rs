@@ -54,8 +54,22 @@ pub struct CpuTime {
 impl CpuTime {
     /// What the calling thread has used. The sum is exact, its division sampled at the kernel's ticks.
     pub fn of_thread() -> Self {
+        Self::of(UsageWho::RUSAGE_THREAD)
+    }
+
+    /// What all threads of this process have used.
+    pub fn of_process() -> Self {
+        Self::of(UsageWho::RUSAGE_SELF)
+    }
+
+    /// In both.
+    pub fn total(self) -> f64 {
+        self.user + self.system
+    }
+
+    fn of(whom: UsageWho) -> Self {
         let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-        getrusage(UsageWho::RUSAGE_THREAD).map_or_else(
+        getrusage(whom).map_or_else(
             |_| Self::default(),
             |usage| Self { user: seconds(usage.user_time()), system: seconds(usage.system_time()) },
         )

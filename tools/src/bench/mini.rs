@@ -83,7 +83,7 @@ struct Mini {
 
 /// What a received frame says.
 enum Heard {
-    Arp([u8; 28]),
+    Arp(Vec<u8>),
     Tcp { flags: u8, seq: u32, ack: u32, window: u16, options: (usize, usize), data: (usize, usize) },
     Nothing,
 }
@@ -168,7 +168,7 @@ impl Mini {
         for count in 0..BATCH {
             let Some(frame) = self.tap.recv(ustack::time::Instant::ZERO)? else { return Ok(count) };
             match parse(frame.bytes) {
-                Heard::Arp(request) => self.answer(request)?,
+                Heard::Arp(answer) => self.put(&answer)?,
                 Heard::Tcp { flags, seq, ack, window, options, data } => {
                     if flags & (RST | FIN) != 0 && self.established {
                         return Err(io::ErrorKind::ConnectionReset.into());
@@ -270,17 +270,6 @@ impl Mini {
         frame
     }
 
-    /// Answers who asks for our link address.
-    fn answer(&mut self, mut request: [u8; 28]) -> io::Result<()> {
-        let (asker, target) = (request[8..18].to_vec(), request[24..28].to_vec());
-        request[7] = 2;
-        request[8..14].copy_from_slice(&MAC);
-        request[14..18].copy_from_slice(&target);
-        request[18..28].copy_from_slice(&asker);
-        let frame = [&self.kernel[..], &MAC, &[8, 6], &request].concat();
-        self.put(&frame)
-    }
-
     fn put(&mut self, frame: &[u8]) -> io::Result<()> {
         let (body, offload, why) = ([&[][..]; 2], Offload::NONE, Why::new(Reason::Foreign));
         lost_or(self.tap.send(ustack::time::Instant::ZERO, &TxFrame { head: frame, body, offload, why }))
@@ -303,12 +292,18 @@ fn place(at: usize, len: usize, size: usize) -> usize {
 /// What we understand of a frame. Bytes from the wire: what is too short says nothing.
 fn parse(frame: &[u8]) -> Heard {
     match frame.get(12..14) {
-        Some([8, 6]) if frame.get(21) == Some(&1) && frame.get(38..42) == Some(&CONTENDER) => {
-            frame.get(14..42).and_then(|arp| arp.try_into().ok()).map_or(Heard::Nothing, Heard::Arp)
-        }
+        Some([8, 6]) => arp_answer(frame, CONTENDER).map_or(Heard::Nothing, Heard::Arp),
         Some([8, 0]) => tcp(frame).unwrap_or(Heard::Nothing),
         _ => Heard::Nothing,
     }
+}
+
+/// The answer to a frame that asks for the link address of `address`, which is the contender's.
+pub(super) fn arp_answer(frame: &[u8], address: [u8; 4]) -> Option<Vec<u8>> {
+    const REQUEST: [u8; 10] = [8, 6, 0, 1, 8, 0, 6, 4, 0, 1];
+    let asked = frame.get(12..22) == Some(&REQUEST) && frame.get(38..42) == Some(&address);
+    let (link, asker) = (frame.get(22..28)?, frame.get(22..32)?);
+    asked.then(|| [link, &MAC, &REQUEST[..9], &[2], &MAC, &address, asker].concat())
 }
 
 fn tcp(frame: &[u8]) -> Option<Heard> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ustack::buf::frame::InterfaceId;
+use ustack::buf::frame::{InterfaceId, RxFrame};
 use ustack::device::Device;
 use ustack::tcp::Settings;
 use ustack::wire::ethernet::MacAddr;
@@ -61,6 +61,11 @@ impl<D: Device> Ours<D> {
         }
         self.stack.handle_timeout(now);
         Ok(taken)
+    }
+
+    /// Feeds a frame that no device had.
+    pub fn inject(&mut self, frame: &[u8]) {
+        self.stack.handle_frame(self.now(), self.interface, RxFrame::plain(frame));
     }
 
     /// Sends all that is ready.

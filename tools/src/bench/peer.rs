@@ -21,8 +21,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 const CONGESTION: &[u8] = b"cubic";
 
 /// Which way the bytes of a bulk transfer go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Way {
     /// The contender sends.
     Send,

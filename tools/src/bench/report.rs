@@ -9,6 +9,8 @@ use super::measure::median;
 pub struct Sample {
     /// In the unit of the test.
     pub value: f64,
+    /// The value if the busiest processor had done nothing else, where that is known.
+    pub by_cpu: Option<f64>,
     /// What was seen beside it, the same for each sample of a test.
     pub columns: Vec<(&'static str, f64)>,
 }
@@ -29,6 +31,8 @@ pub struct Line {
     pub contender: &'static str,
     /// The median; `None` if each run failed.
     pub median: Option<f64>,
+    /// The median if the busiest processor had done nothing else.
+    pub by_cpu: Option<f64>,
     /// Medians of what was seen beside it.
     pub columns: Vec<Column>,
     /// All values in the order of the runs; a run that failed has none.
@@ -55,6 +59,8 @@ pub struct Ratio {
     pub against: &'static str,
     /// The median of the ratios of neighbouring runs.
     pub ratio: f64,
+    /// The same by processor time.
+    pub by_cpu: Option<f64>,
 }
 
 /// One thing that was measured.
@@ -88,39 +94,47 @@ impl Test {
                 samples.push(run(contender));
             }
         }
-        let lines: Vec<_> =
-            contenders.iter().zip(&samples).map(|(&who, samples)| line(who, samples)).collect();
         let mut ratios = Vec::new();
-        for (ours, us) in contenders.iter().zip(&lines).filter(|(who, _)| who.is_ours()) {
-            for (other, them) in contenders.iter().zip(&lines).filter(|(who, _)| !who.is_ours()) {
-                let pairs = us.values.iter().zip(&them.values).filter_map(|(us, them)| us.zip(*them));
-                let each: Vec<f64> = pairs.map(|(us, them)| us / them).filter(|r| r.is_finite()).collect();
-                if !each.is_empty() {
-                    ratios.push(Ratio { ours: ours.name(), against: other.name(), ratio: median(&each) });
-                }
+        for (ours, us) in contenders.iter().zip(&samples).filter(|(who, _)| who.is_ours()) {
+            for (other, them) in contenders.iter().zip(&samples).filter(|(who, _)| !who.is_ours()) {
+                let Some(ratio) = neighbours(us, them, |sample| Some(sample.value)) else { continue };
+                let by_cpu = neighbours(us, them, |sample| sample.by_cpu);
+                ratios.push(Ratio { ours: ours.name(), against: other.name(), ratio, by_cpu });
             }
         }
+        let lines = contenders.iter().zip(&samples).map(|(&who, samples)| line(who, samples)).collect();
         Self { name: name.into(), cpus, unit, lines, ratios }
     }
 
     /// How ours compares with another; `None` if one of them did not run.
-    pub fn ratio(&self, ours: &str, against: &str) -> Option<f64> {
-        self.ratios
-            .iter()
-            .find(|ratio| ratio.ours == ours && ratio.against == against)
-            .map(|ratio| ratio.ratio)
+    pub fn ratio(&self, ours: &str, against: &str) -> Option<&Ratio> {
+        self.ratios.iter().find(|ratio| ratio.ours == ours && ratio.against == against)
     }
+}
+
+/// The median of the ratios of runs in the same round.
+fn neighbours(
+    us: &[io::Result<Sample>],
+    them: &[io::Result<Sample>],
+    of: impl Fn(&Sample) -> Option<f64>,
+) -> Option<f64> {
+    let value = |sample: &io::Result<Sample>| sample.as_ref().ok().and_then(&of);
+    let pairs = us.iter().zip(them).filter_map(|(us, them)| value(us).zip(value(them)));
+    let each: Vec<f64> = pairs.map(|(us, them)| us / them).filter(|ratio| ratio.is_finite()).collect();
+    (!each.is_empty()).then(|| median(&each))
 }
 
 fn line(who: impl Contender, samples: &[io::Result<Sample>]) -> Line {
     let good: Vec<&Sample> = samples.iter().flatten().collect();
     let values: Vec<f64> = good.iter().map(|sample| sample.value).collect();
+    let by_cpu: Vec<f64> = good.iter().filter_map(|sample| sample.by_cpu).collect();
     let names = good.first().map_or(&[][..], |sample| &sample.columns).iter().map(|(name, _)| *name);
     let of = |index: usize| good.iter().filter_map(|sample| Some(sample.columns.get(index)?.1)).collect();
     let column = |(index, name)| Column { name, median: median(&Vec::from_iter::<Vec<f64>>(of(index))) };
     Line {
         contender: who.name(),
         median: (!values.is_empty()).then(|| median(&values)),
+        by_cpu: (!by_cpu.is_empty()).then(|| median(&by_cpu)),
         columns: names.enumerate().map(column).collect(),
         values: samples.iter().map(|sample| sample.as_ref().ok().map(|sample| sample.value)).collect(),
         failure: samples.iter().rev().find_map(|sample| sample.as_ref().err()).map(ToString::to_string),
@@ -158,7 +172,8 @@ mod tests {
         let all = [Who::Us, Who::Them, Who::Broken];
         let test = Test::alternate("a test", Some(2), "things/s", 3, &all, |who| {
             round += f64::from(u8::from(who == Who::Us));
-            let sample = |value| Ok(Sample { value, columns: vec![("cost", value / 2.0)] });
+            let sample =
+                |value| Ok(Sample { value, by_cpu: Some(value / 3.0), columns: vec![("cost", value / 2.0)] });
             match who {
                 Who::Us => sample(6.0 * round),
                 Who::Them => sample(3.0 * round),
@@ -166,7 +181,12 @@ mod tests {
             }
         });
         assert_eq!(test.ratios.len(), 1);
-        assert_eq!(test.ratio("us", "them"), Some(2.0), "in each round, however fast the round was");
+        let ratio = test.ratio("us", "them").unwrap();
+        assert_eq!(
+            (ratio.ratio, ratio.by_cpu),
+            (2.0, Some(2.0)),
+            "in each round, however fast the round was"
+        );
         assert_eq!(test.lines[0].median, Some(12.0));
         assert_eq!(test.lines[0].columns, [Column { name: "cost", median: 6.0 }]);
         assert_eq!(test.lines[2].failure.as_deref(), Some("no"));

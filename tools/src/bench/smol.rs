@@ -28,6 +28,8 @@ struct Frames {
     medium: Medium,
     mtu: usize,
     received: Option<Vec<u8>>,
+    /// What smoltcp reads at the moment.
+    current: Vec<u8>,
     to_send: VecDeque<Vec<u8>>,
 }
 
@@ -37,7 +39,8 @@ impl SmolHost {
     /// # Panics
     /// An address is malformed, or smoltcp takes no more.
     pub fn new(medium: Medium, mtu: usize, host: u8, addresses: &[&str], seed: u64) -> Self {
-        let mut frames = Frames { medium, mtu, received: None, to_send: VecDeque::new() };
+        let mut frames =
+            Frames { medium, mtu, received: None, current: Vec::new(), to_send: VecDeque::new() };
         let address = match medium {
             Medium::Ethernet => HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, host])),
             Medium::Ip => HardwareAddress::Ip,
@@ -127,12 +130,12 @@ impl Node for SmolHost {
 }
 
 impl phy::Device for Frames {
-    type RxToken<'a> = Received;
+    type RxToken<'a> = Received<'a>;
     type TxToken<'a> = ToSend<'a>;
 
-    fn receive(&mut self, _: SmolInstant) -> Option<(Received, ToSend<'_>)> {
-        let frame = self.received.take()?;
-        Some((Received(frame), ToSend(&mut self.to_send)))
+    fn receive(&mut self, _: SmolInstant) -> Option<(Received<'_>, ToSend<'_>)> {
+        self.current = self.received.take()?;
+        Some((Received(&self.current), ToSend(&mut self.to_send)))
     }
 
     fn transmit(&mut self, _: SmolInstant) -> Option<ToSend<'_>> {
@@ -151,11 +154,11 @@ impl phy::Device for Frames {
 }
 
 /// A frame that smoltcp may read.
-pub struct Received(Vec<u8>);
+pub struct Received<'a>(pub &'a [u8]);
 
-impl phy::RxToken for Received {
+impl phy::RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(&self.0)
+        read(self.0)
     }
 }
 

@@ -1,11 +1,13 @@
-//! How benchmarks are shown: a table, one JSON document, a chart.
+//! How benchmarks are run and shown: tables, one JSON document, a chart.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use ustack_tools::bench::report::{Line, Test};
+use ustack_tools::bench::report::Test;
 
+use super::{svg, table};
 use crate::common::console::{self, note};
 use crate::common::failure::{Failure, Outcome};
 
@@ -13,12 +15,12 @@ use crate::common::failure::{Failure, Outcome};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Runs")]
 pub(super) struct OutputArgs {
-    /// How often the contenders take turns; medians are shown
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(super) pairs: u16,
-    /// Seconds of each run, after a warm-up of a quarter of it
-    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds)]
-    pub(super) seconds: f64,
+    /// How often the contenders take turns, of which medians are shown [default: 5, for all together 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pairs: Option<u16>,
+    /// Seconds of each run, after a warm-up of a quarter of it [default: 1, for all together 0.3]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
     /// One JSON document instead of tables
     #[arg(long)]
     json: bool,
@@ -27,25 +29,45 @@ pub(super) struct OutputArgs {
     svg: Option<PathBuf>,
 }
 
+/// How a set of tests is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A table for each test.
+    Each,
+    /// One table for all, a line for each test and each of ours.
+    Together,
+}
+
 impl OutputArgs {
-    pub(super) fn span(&self) -> std::time::Duration {
-        std::time::Duration::from_secs_f64(self.seconds)
+    /// How long a run is measured.
+    pub(super) fn span(&self, style: Style) -> Duration {
+        Duration::from_secs_f64(self.seconds.unwrap_or(if style == Style::Each { 1.0 } else { 0.3 }))
+    }
+
+    /// How often the contenders take turns.
+    pub(super) fn rounds(&self, style: Style) -> usize {
+        self.pairs.unwrap_or(if style == Style::Each { 5 } else { 3 }).into()
     }
 
     /// Runs all tests, and shows each as soon as it is known.
-    pub(super) fn show(&self, tests: impl IntoIterator<Item = Test>) -> Outcome {
+    pub(super) fn show(&self, style: Style, tests: impl IntoIterator<Item = Test>) -> Outcome {
         let mut out = console::stdout();
         let mut done = Vec::new();
+        if style == Style::Together && !self.json {
+            table::write_heading(&mut out)?;
+        }
         for test in tests {
             for line in &test.lines {
                 if let Some(failure) = &line.failure {
                     note!("{}: {}: {failure}", test.name, line.contender);
                 }
             }
-            if !self.json {
-                write_test(&mut out, &test)?;
-                out.flush()?;
+            match style {
+                _ if self.json => {}
+                Style::Each => table::write_test(&mut out, &test)?,
+                Style::Together => table::write_line(&mut out, &test)?,
             }
+            out.flush()?;
             done.push(test);
         }
         if self.json {
@@ -54,7 +76,7 @@ impl OutputArgs {
         }
         out.flush()?;
         if let Some(file) = &self.svg {
-            std::fs::write(file, super::svg::chart(&done))
+            std::fs::write(file, svg::chart(&done))
                 .map_err(|error| Failure::cannot_open(file.display(), &error))?;
         }
         let ran = done.iter().flat_map(|test| &test.lines).any(|line| line.median.is_some());
@@ -66,50 +88,6 @@ impl OutputArgs {
 #[derive(serde::Serialize)]
 struct Document<'a> {
     tests: &'a [Test],
-}
-
-fn write_test(out: &mut impl Write, test: &Test) -> io::Result<()> {
-    const NAME: usize = 20;
-    let cpus = match test.cpus {
-        Some(1) => ", 1 CPU".to_owned(),
-        Some(cpus) => format!(", {cpus} CPUs"),
-        None => String::new(),
-    };
-    writeln!(out, "{}{cpus}", test.name)?;
-    let columns: &[_] =
-        test.lines.iter().find(|line| !line.columns.is_empty()).map_or(&[], |line| &line.columns);
-    write!(out, "  {:NAME$}{:>12}", "", test.unit)?;
-    columns.iter().try_for_each(|column| write!(out, "{:>13}", column.name))?;
-    let mut ours: Vec<&str> = test.ratios.iter().map(|ratio| ratio.ours).collect();
-    ours.dedup();
-    ours.iter().try_for_each(|name| write!(out, "{:>1$}", format!("{name} is"), name.len() + 5))?;
-    writeln!(out)?;
-    for line in &test.lines {
-        write!(out, "  {:NAME$}{:>12}", line.contender, number(line.median))?;
-        columns.iter().zip(0..).try_for_each(|(_, index)| write!(out, "{:>13}", column(line, index)))?;
-        for name in &ours {
-            let ratio =
-                test.ratio(name, line.contender).map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
-            write!(out, "{ratio:>0$}", name.len() + 5)?;
-        }
-        writeln!(out)?;
-    }
-    writeln!(out)
-}
-
-fn column(line: &Line, index: usize) -> String {
-    number(line.columns.get(index).map(|column| column.median))
-}
-
-/// Three digits that count.
-pub(super) fn number(value: Option<f64>) -> String {
-    match value {
-        None => "-".to_owned(),
-        Some(value) if value.abs() >= 1000.0 => format!("{value:.0}"),
-        Some(value) if value.abs() >= 100.0 => format!("{value:.1}"),
-        Some(value) if value.abs() >= 1.0 => format!("{value:.2}"),
-        Some(value) => format!("{value:.3}"),
-    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use ustack_tools::bench::report::Test;
 
+use super::table;
+
 const WIDTH: usize = 760;
 const NAMES: usize = 170;
 const BARS: usize = 420;
@@ -21,16 +23,14 @@ pub(super) fn chart(tests: &[Test]) -> String {
     for test in tests {
         top += TITLE;
         let largest = test.lines.iter().filter_map(|line| line.median).fold(f64::MIN_POSITIVE, f64::max);
-        let cpus = test.cpus.map_or_else(String::new, |cpus| format!(", CPUs: {cpus}"));
-        let title = escape(&format!("{}{cpus} ({})", test.name, test.unit));
+        let title = escape(&format!("{} ({})", table::title(test), test.unit));
         text(&mut svg, 8, top - 8, &format!("<tspan font-weight=\"bold\">{title}</tspan>"));
         let ours = |name| test.ratios.iter().any(|ratio| ratio.ours == name);
         for line in &test.lines {
             let value = line.median.unwrap_or(0.0);
             let (len, fill) =
                 (BARS as f64 * value / largest, if ours(line.contender) { "#2a6fb0" } else { "#a9b4bf" });
-            let shown =
-                line.median.map_or_else(|| "failed".to_owned(), |value| super::output::number(Some(value)));
+            let shown = line.median.map_or_else(|| "failed".to_owned(), |value| table::number(Some(value)));
             text(&mut svg, 16, top + 15, &escape(line.contender));
             // Writing to a string does not fail.
             let _ = writeln!(
@@ -62,9 +62,15 @@ mod tests {
 
     #[test]
     fn the_longest_bar_has_the_full_length_and_who_failed_is_named() {
-        let line =
-            |contender, median| Line { contender, median, columns: vec![], values: vec![], failure: None };
-        let ratios = vec![Ratio { ours: "a", against: "b", ratio: 2.0 }];
+        let line = |contender, median| Line {
+            contender,
+            median,
+            by_cpu: None,
+            columns: vec![],
+            values: vec![],
+            failure: None,
+        };
+        let ratios = vec![Ratio { ours: "a", against: "b", ratio: 2.0, by_cpu: None }];
         let lines = vec![line("a", Some(4.0)), line("b", Some(2.0)), line("c", None)];
         let test = Test { name: "x < y".into(), cpus: Some(2), unit: "Gbit/s", lines, ratios };
         let svg = chart(&[test]);

@@ -2,9 +2,8 @@
 
 use ustack_tools::bench::bulk::{ALL, Bulk, Who};
 use ustack_tools::bench::peer::Way;
-use ustack_tools::bench::report::Contender;
 
-use super::output::OutputArgs;
+use super::output::{OutputArgs, Style};
 use super::{cpus, enter};
 use crate::common::failure::Outcome;
 
@@ -27,7 +26,7 @@ processor would have reached had it done nothing else: on a busy machine, compar
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Only this way
-    #[arg(long, value_name = "WAY", value_parser = way)]
+    #[arg(long, value_name = "WAY")]
     way: Option<Way>,
     /// Connections at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -47,8 +46,8 @@ pub(super) struct Args {
     /// Bytes of each read and write
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 10, value_parser = buffer())]
     chunk: u32,
-    /// Who takes part: ustack, kernel, smoltcp-own, smoltcp, ceiling, ceiling-no-copy
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = who)]
+    /// Who takes part, if not all
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     who: Vec<Who>,
     #[command(flatten)]
     output: OutputArgs,
@@ -58,14 +57,14 @@ pub(super) fn run(args: &Args) -> Outcome {
     enter()?;
     let ways = args.way.map_or_else(|| Way::ALL.to_vec(), |way| vec![way]);
     let tests = args.cpus.iter().flat_map(|&cpus| ways.iter().map(move |&way| (cpus, way)));
-    args.output.show(tests.map(|(cpus, way)| args.bulk(cpus).measure(way)))
+    args.output.show(Style::Each, tests.map(|(cpus, way)| args.bulk(cpus).measure(way)))
 }
 
 impl Args {
     fn bulk(&self, cpus: u8) -> Bulk {
         Bulk {
-            span: self.output.span(),
-            rounds: self.output.pairs.into(),
+            span: self.output.span(Style::Each),
+            rounds: self.output.rounds(Style::Each),
             cpus,
             flows: self.flows.into(),
             offload: !self.no_offload,
@@ -79,21 +78,4 @@ impl Args {
 
 fn buffer() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1024..=1 << 28)
-}
-
-fn way(text: &str) -> Result<Way, String> {
-    Way::ALL.into_iter().find(|way| way.name() == text).ok_or_else(|| "`send` or `receive`".to_owned())
-}
-
-fn who(text: &str) -> Result<Who, String> {
-    let short = |who: &Who| match who {
-        Who::Ustack => "ustack",
-        Who::Kernel => "kernel",
-        Who::SmoltcpOwn => "smoltcp-own",
-        Who::Smoltcp => "smoltcp",
-        Who::Mini => "ceiling",
-        Who::MiniPrepared => "ceiling-no-copy",
-    };
-    let names = || ALL.map(|who| format!("{} ({})", short(&who), who.name())).join(", ");
-    ALL.into_iter().find(|who| short(who) == text).ok_or_else(|| format!("known are {}", names()))
 }

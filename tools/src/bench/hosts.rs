@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities};
 use smoltcp::socket::tcp;
@@ -10,7 +9,10 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 use ustack::SocketId;
 use ustack::tcp::Settings;
 use ustack::time::Duration as Time;
-use ustack_tests::twins::{Frames, PORT, Twins};
+
+use super::measure::thread_time;
+use super::smol::Received;
+use super::twins::{Frames, PORT, Twins};
 
 const BUFFER: usize = 1 << 20;
 /// Frames that a side takes or gives at once.
@@ -20,14 +22,17 @@ const STEP: u64 = 100;
 
 /// Nanoseconds per data segment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
-    pub(crate) sending: f64,
-    pub(crate) receiving: f64,
-    pub(crate) acks: f64,
+pub struct Cost {
+    /// What one costs the side that sends it, its acknowledgment included.
+    pub sending: f64,
+    /// What one costs the side that receives it.
+    pub receiving: f64,
+    /// Acknowledgments for each.
+    pub acks: f64,
 }
 
 /// A pair of hosts with one connection that carries data.
-pub(crate) trait Host {
+pub trait Host {
     /// The sender writes what fits, takes ACKs and gives data.
     fn send(&mut self, acks: &Frames, data: &mut Frames);
     /// The receiver takes data, reads it, and gives ACKs.
@@ -35,36 +40,31 @@ pub(crate) trait Host {
 }
 
 /// Moves data for a while.
-pub(crate) fn bulk(pair: &mut impl Host, span: Duration) -> Cost {
+pub fn bulk(pair: &mut impl Host, span: Duration) -> Cost {
     let (mut data, mut acks) = (Frames::default(), Frames::default());
     let (mut sending, mut receiving) = (Duration::ZERO, Duration::ZERO);
     let (mut segments, mut answers) = (0usize, 0usize);
-    let begin = worked();
+    let begin = thread_time();
     let mut before = begin;
     while before - begin < span {
         data.clear();
         pair.send(&acks, &mut data);
-        let between = worked();
+        let between = thread_time();
         acks.clear();
         pair.receive(&data, &mut acks);
-        let after = worked();
+        let after = thread_time();
         sending += between - before;
         receiving += after - between;
         segments += data.iter().filter(|frame| frame.len() > 1000).count();
         answers += acks.len();
-        before = worked();
+        before = thread_time();
     }
     let each = |time: Duration| time.as_nanos() as f64 / segments.max(1) as f64;
     Cost { sending: each(sending), receiving: each(receiving), acks: answers as f64 / segments.max(1) as f64 }
 }
 
-/// How long this thread has worked: on a machine that others use too, this says more than a clock.
-fn worked() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has it").into()
-}
-
 /// Two of ours.
-pub(crate) struct Ustack {
+pub struct Ustack {
     twins: Twins,
     sender: SocketId,
     receiver: SocketId,
@@ -73,7 +73,7 @@ pub(crate) struct Ustack {
 
 impl Ustack {
     /// A pair with that many idle connections beside the one that is used.
-    pub(crate) fn pair(idle: usize) -> Self {
+    pub fn pair(idle: usize) -> Self {
         let settings =
             Settings { send_buffer: BUFFER, recv_buffer: BUFFER, timestamps: false, ..Settings::default() };
         let mut twins = Twins::new(settings.clone());
@@ -110,7 +110,7 @@ impl Host for Ustack {
 }
 
 /// Two of smoltcp's.
-pub(crate) struct Smoltcp {
+pub struct Smoltcp {
     sender: Side,
     receiver: Side,
     chunk: Vec<u8>,
@@ -151,7 +151,8 @@ impl Side {
 }
 
 impl Smoltcp {
-    pub(crate) fn pair() -> Self {
+    /// A pair with one connection.
+    pub fn pair() -> Self {
         let (mut sender, mut receiver) = (Side::new(1), Side::new(2));
         receiver.socket().listen(PORT).expect("the socket is closed");
         let remote = (IpAddress::v4(10, 0, 0, 2), PORT);
@@ -183,7 +184,7 @@ struct Wire<'a> {
 
 impl phy::Device for Wire<'_> {
     type RxToken<'t>
-        = Rx<'t>
+        = Received<'t>
     where
         Self: 't;
     type TxToken<'t>
@@ -191,10 +192,10 @@ impl phy::Device for Wire<'_> {
     where
         Self: 't;
 
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Rx<'_>, Tx<'_>)> {
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received<'_>, Tx<'_>)> {
         let frame = self.input.get(self.taken)?;
         self.taken += 1;
-        Some((Rx(frame), Tx(self.output)))
+        Some((Received(frame), Tx(self.output)))
     }
 
     fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Tx<'_>> {
@@ -205,14 +206,6 @@ impl phy::Device for Wire<'_> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.max_transmission_unit = 1514;
         capabilities
-    }
-}
-
-struct Rx<'a>(&'a [u8]);
-
-impl phy::RxToken for Rx<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
     }
 }
 

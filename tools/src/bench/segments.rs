@@ -1,0 +1,148 @@
+//! The core alone, in memory, without any I/O: what a segment costs, and what idle connections cost.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use ustack::tcp::Settings;
+use ustack::time::Duration as Time;
+
+use super::hosts::{Cost, Host, Smoltcp, Ustack, bulk};
+use super::report::{Contender, Sample, Test};
+use super::twins::Twins;
+
+/// What one end of an idle connection may take, allocators and tables included, before there are too many for the memory.
+const ROOM: u64 = 4096;
+/// Connections among which the memory of one is measured.
+const COUNTED: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Core {
+    Ustack,
+    Smoltcp,
+}
+
+impl Contender for Core {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ustack => "ustack",
+            Self::Smoltcp => "smoltcp",
+        }
+    }
+
+    fn is_ours(self) -> bool {
+        self == Self::Ustack
+    }
+}
+
+/// Segments of a bulk transfer that a sender and a receiver together carry in a second of processor time, ours and
+/// smoltcp's, with the same payload.
+pub fn core(span: Duration, rounds: usize) -> Test {
+    let (mut ours, mut theirs) = (Ustack::pair(0), Smoltcp::pair());
+    let name = "core alone, sender and receiver, MSS 1460";
+    Test::alternate(name, None, "segments/s", rounds, &[Core::Ustack, Core::Smoltcp], |who| match who {
+        Core::Ustack => sample(&mut ours, span),
+        Core::Smoltcp => sample(&mut theirs, span),
+    })
+}
+
+fn sample(pair: &mut impl Host, span: Duration) -> io::Result<Sample> {
+    let Cost { sending, receiving, acks } = bulk(pair, span);
+    let value = 1e9 / (sending + receiving);
+    let columns = vec![("sending ns", sending), ("receiving ns", receiving), ("ACKs", acks)];
+    Ok(Sample { value, by_cpu: Some(value), columns })
+}
+
+/// How many connections are idle beside the one that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Beside(usize);
+
+impl Contender for Beside {
+    fn name(self) -> &'static str {
+        match self.0 {
+            0 => "none idle",
+            1..=9_999 => "some idle",
+            10_000..=99_999 => "10,000 idle",
+            _ => "100,000 idle",
+        }
+    }
+
+    fn is_ours(self) -> bool {
+        self.0 > 0
+    }
+}
+
+/// The same for ustack beside 10,000 and 100,000 idle connections; for so many as this machine's memory allows.
+pub fn idle(span: Duration, rounds: usize, most: usize) -> Test {
+    let fits = |count: usize| count <= most && 2 * ROOM * count as u64 <= memory_available() / 2;
+    let counts = [0, 10_000, 100_000].into_iter().filter(|&count| count == 0 || fits(count));
+    let beside: Vec<Beside> = counts.map(Beside).collect();
+    let mut pairs = BTreeMap::new();
+    Test::alternate("one flow beside idle connections", None, "segments/s", rounds, &beside, |who| {
+        sample(pairs.entry(who).or_insert_with(|| Ustack::pair(who.0)), span)
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Connection;
+
+impl Contender for Connection {
+    fn name(self) -> &'static str {
+        "ustack"
+    }
+
+    fn is_ours(self) -> bool {
+        true
+    }
+}
+
+/// Resident bytes of one end of an established connection that was used and is idle: its place in every table and the
+/// allocator's own share included. To be measured before anything else takes memory and gives it back.
+pub fn memory() -> Test {
+    Test::alternate("memory of an idle connection", None, "bytes", 1, &[Connection], |_| {
+        let settings = Settings::default();
+        let mut twins = Twins::new(settings.clone());
+        twins.connect(settings.clone());
+        let before = resident()?;
+        for round in 0..COUNTED {
+            use_once(&mut twins, settings.clone())?;
+            if round % 100 == 0 {
+                // Buffers are given back after a second without use: those of few connections are there at a time.
+                twins.pass(Time::from_secs(2), Time::from_millis(500));
+            }
+        }
+        twins.pass(Time::from_secs(5), Time::from_millis(100));
+        let value = resident()?.saturating_sub(before) as f64 / (2.0 * COUNTED as f64);
+        Ok(Sample { value, by_cpu: None, columns: Vec::new() })
+    })
+}
+
+/// A connection that carries something each way.
+fn use_once(twins: &mut Twins, settings: Settings) -> io::Result<()> {
+    let (left, right) = twins.connect(settings);
+    let mut buf = [0; 512];
+    twins.left.stack.tcp_send(twins.now, left, &buf)?;
+    twins.exchange();
+    twins.right.stack.tcp_recv(twins.now, right, &mut buf)?;
+    twins.right.stack.tcp_send(twins.now, right, &buf)?;
+    twins.exchange();
+    twins.left.stack.tcp_recv(twins.now, left, &mut buf)?;
+    twins.forget_events();
+    Ok(())
+}
+
+/// Bytes of this process that lie in memory.
+fn resident() -> io::Result<u64> {
+    const PAGE: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: Option<u64> = statm.split(' ').nth(1).and_then(|word| word.parse().ok());
+    pages.map(|pages| pages * PAGE).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Bytes that programs may still take; 0 if the kernel does not say.
+fn memory_available() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
