@@ -1,8 +1,10 @@
 //! Frames through a descriptor: one read or one write each, with or without the kernel's offload header before them.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::io::{read, write, writev};
 
 use super::vnet;
 use crate::buf::frame::{Capabilities, Checksum, Offload, RxFrame, TxFrame};
@@ -40,7 +42,8 @@ impl Frames {
 
     /// Lends the next frame; `None` if nothing waits.
     pub(super) fn recv(&mut self) -> io::Result<Option<RxFrame<'_>>> {
-        let len = match self.file.read(&mut self.buffer) {
+        // Not the C library's calls: those look each time whether somebody wants to cancel the thread.
+        let len = match read(&self.file, &mut self.buffer[..]).map_err(io::Error::from) {
             Ok(len) => len,
             Err(error) if is_empty(&error) => return Ok(None),
             Err(error) => return Err(error),
@@ -69,11 +72,11 @@ impl Frames {
         let written = if len <= SHORT {
             self.short.clear();
             parts.iter().for_each(|part| self.short.extend_from_slice(part));
-            self.file.write(&self.short)
+            write(&self.file, &self.short)
         } else {
-            self.file.write_vectored(&parts.map(IoSlice::new))
+            writev(&self.file, &parts.map(IoSlice::new))
         };
-        match written {
+        match written.map_err(io::Error::from) {
             Ok(written) if written == len => Ok(()),
             Ok(_) => Err(io::ErrorKind::WriteZero.into()),
             // A queue without room, an interface that is down, a signal: the frame is lost, the device is not.
