@@ -1,17 +1,18 @@
 //! Async sockets over a shared stack. They know no runtime: any executor may poll them.
 //!
-//! A [`Net`] is a stack with its devices behind one lock. Something has to move it: [`Driver`] (a thread), `drive`
-//! of the `tokio` feature, or the simulator. An operation sends what it leads to from the thread that calls it,
+//! A [`Net`] is a stack with its devices behind one lock. Something has to move it: [`Driver`] (a thread, or
+//! the one that waits for a future), `drive` of the `tokio` feature, or the simulator. An operation sends what it leads to from the thread that calls it,
 //! so a request costs no hop to the driver.
 
+mod bell;
 mod clock;
+mod driver;
 mod raw;
 mod shared;
 mod simulation;
 mod sleep;
 mod socket;
 mod tcp;
-mod thread;
 #[cfg(feature = "tokio")]
 mod tokio_driver;
 mod udp;
@@ -21,6 +22,7 @@ use std::io;
 use std::sync::Arc;
 
 use self::clock::Clock;
+pub use self::driver::{Driver, DriverBuilder};
 pub use self::raw::RawSocket;
 pub use self::shared::DeviceErrors;
 use self::shared::Shared;
@@ -28,7 +30,6 @@ pub use self::simulation::{Host, Simulation, Spawner};
 pub use self::sleep::Sleep;
 use self::socket::Socket;
 pub use self::tcp::{TcpListener, TcpStream};
-pub use self::thread::Driver;
 #[cfg(feature = "tokio")]
 pub use self::tokio_driver::drive;
 pub use self::udp::UdpSocket;

@@ -156,26 +156,27 @@ impl Shared {
         }
     }
 
-    /// A driver's turn: takes what the devices have and what is due; then until when it may sleep (`None`: for ever).
+    /// A driver's turn: takes what the devices have and what is due. One that is `busy` will not sleep after it, so that nobody
+    /// needs to wake it.
     ///
     /// # Errors
     /// A device is gone.
-    pub(crate) fn drive(&self) -> io::Result<Turn> {
+    pub(crate) fn drive(&self, busy: bool) -> io::Result<Turn> {
         let mut wake = Vec::new();
         let mut inner = self.lock();
         let now = self.clock.now();
         if let Some(error) = inner.failed.take() {
             return Err(error);
         }
-        let more = inner.receive(now)?;
+        let Received { frames, more } = inner.receive(now)?;
         inner.stack.handle_timeout(now);
         inner.times.take_due(now, &mut wake);
         inner.settle(now, &mut wake);
         let deadline = inner.poll_timeout();
-        inner.asleep_until = (!more).then(|| deadline.unwrap_or(Instant::MAX));
+        inner.asleep_until = (!more && !busy).then(|| deadline.unwrap_or(Instant::MAX));
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
-        Ok(if more { Turn::Again } else { Turn::Sleep(deadline.map(|at| at.since(now))) })
+        Ok(Turn { frames, more, sleep: deadline.map(|at| at.since(now)) })
     }
 
     pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
@@ -209,13 +210,22 @@ impl Shared {
     }
 }
 
-/// What a driver does next.
+/// How a driver's turn went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// A device may have more.
-    Again,
-    /// Sleep so long, or until a device or an application has something (`None`: no deadline).
-    Sleep(Option<crate::time::Duration>),
+pub(crate) struct Turn {
+    /// A device had something.
+    pub(crate) frames: bool,
+    /// A device may have more: the next turn is due at once.
+    pub(crate) more: bool,
+    /// How long to sleep unless a device or an application has something (`None`: no deadline).
+    pub(crate) sleep: Option<crate::time::Duration>,
+}
+
+/// What the devices had.
+struct Received {
+    frames: bool,
+    /// One may have more.
+    more: bool,
 }
 
 impl Inner {
@@ -250,9 +260,9 @@ impl Inner {
         self.times.take_due(now, wake);
     }
 
-    /// Feeds a batch from each device; true if one may have more.
-    fn receive(&mut self, now: Instant) -> io::Result<bool> {
-        let mut more = false;
+    /// Feeds a batch from each device.
+    fn receive(&mut self, now: Instant) -> io::Result<Received> {
+        let mut received = Received { frames: false, more: false };
         for port in &mut self.ports {
             let mut taken = 0;
             while taken < BATCH {
@@ -267,9 +277,10 @@ impl Inner {
                 }
                 taken += 1;
             }
-            more |= taken == BATCH;
+            received.frames |= taken > 0;
+            received.more |= taken == BATCH;
         }
-        Ok(more)
+        Ok(received)
     }
 
     /// A driver's turn in another thread's hands. Deadlines are left to the driver: a late timer loses nothing.
@@ -330,7 +341,7 @@ mod tests {
             shared.set_kick(move || kicked.lock().unwrap().push(driver));
         }
         // The driver sleeps for ever; a deadline of now is earlier.
-        shared.drive().unwrap();
+        shared.drive(false).unwrap();
         let cx = Context::from_waker(Waker::noop());
         shared.with(|inner, now| inner.times.register(now, &mut None, &cx));
         assert_eq!(*kicked.lock().unwrap(), ["second"]);

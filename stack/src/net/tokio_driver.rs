@@ -10,8 +10,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use super::driver::Descriptors;
 use super::shared::Turn;
-use super::thread::Descriptors;
 use super::{Net, TcpStream};
 
 /// Moves `net` for as long as it is polled: spawn it, or select on it. Sockets of the same runtime then need no thread.
@@ -26,20 +26,18 @@ pub async fn drive(net: Net) -> io::Result<()> {
     let mut descriptors = Descriptors::default();
     let mut devices: Vec<AsyncFd<OwnedFd>> = Vec::new();
     loop {
-        let span = match shared.drive()? {
-            Turn::Again => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Turn::Sleep(span) => span,
-        };
+        let Turn { more, sleep, .. } = shared.drive(false)?;
+        if more {
+            tokio::task::yield_now().await;
+            continue;
+        }
         descriptors.refresh(&shared)?;
         for fd in descriptors.take() {
             #[allow(deprecated, reason = "its successor is unsafe; an `OwnedFd` is what it asks for")]
             devices.push(AsyncFd::new(fd)?);
         }
         let asleep = async {
-            match span {
+            match sleep {
                 Some(span) => tokio::time::sleep(span.into()).await,
                 None => core::future::pending().await,
             }

@@ -42,7 +42,7 @@ impl AsFd for EventFd {
 }
 
 /// The largest number of descriptors that [`wait`] takes.
-const MAX_WAIT: usize = 64;
+pub const MAX_WAIT: usize = 64;
 
 /// Waits until one of `fds` is readable (or broken), or `timeout` is over; `None` waits for ever.
 ///

@@ -10,7 +10,7 @@ mod packet;
 mod signal;
 mod socket;
 
-pub use event::{EventFd, wait};
+pub use event::{EventFd, MAX_WAIT, wait};
 pub(crate) use interface::{Control, IfName, tun_attach, tun_offload};
 pub(crate) use namespace::{
     before_exec, die_with_parent, is_root, try_user_namespace, unshare_network, unshare_user_and_network,

@@ -1,0 +1,195 @@
+//! The driver of a [`Net`]: a loop that takes what the devices have, fires what is due, and sleeps on both; on a thread of
+//! its own, or on that of the application.
+
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arrayvec::ArrayVec;
+
+use super::Net;
+use super::bell::Bell;
+use super::shared::{Shared, Turn};
+use crate::device::{MAX_WAIT, wait};
+use crate::time::Duration;
+
+/// How a [`Net`] is to be moved.
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing before `spawn` or `block_on`"]
+pub struct DriverBuilder {
+    net: Net,
+    busy_poll: Duration,
+}
+
+/// A thread that moves a [`Net`]. Dropping it stops the thread; the sockets then stand still.
+#[derive(Debug)]
+pub struct Driver {
+    bell: Arc<Bell>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl DriverBuilder {
+    /// Goes on asking the devices for so long after the last frame before it sleeps. A request that comes within this span
+    /// is answered without a wake-up, which is most of its time; the price is a processor that is never idle meanwhile.
+    pub fn busy_poll(self, span: Duration) -> Self {
+        Self { busy_poll: span, ..self }
+    }
+
+    /// Starts a thread that drives. The devices are attached before or after.
+    ///
+    /// # Errors
+    /// No thread or no descriptor is left.
+    pub fn spawn(self) -> io::Result<Driver> {
+        let bell = Arc::new(Bell::new()?);
+        let thread = {
+            let bell = bell.clone();
+            self.listen_to(&bell);
+            let thread = std::thread::Builder::new().name("ustack".into());
+            thread.spawn(move || self.run(&bell, core::future::poll_fn(|_| bell.poll_stopped())))?
+        };
+        Ok(Driver { bell, thread: Some(thread) })
+    }
+
+    /// Drives on this very thread until `future` is ready: what it waits for wakes it without a hop to another thread. An
+    /// executor of one thread, or a join of several futures, may be the future.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// # let net: ustack::net::Net = unimplemented!();
+    /// use ustack::net::{Driver, TcpListener};
+    ///
+    /// let listener = TcpListener::bind(&net, ([0, 0, 0, 0], 7).into())?;
+    /// let (stream, from) = Driver::builder(&net).block_on(listener.accept())??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A device is gone; no descriptor is left.
+    pub fn block_on<F: Future>(self, future: F) -> io::Result<F::Output> {
+        let bell = Arc::new(Bell::new()?);
+        self.listen_to(&bell);
+        self.run(&bell, future)
+    }
+
+    /// Whoever needs the driver earlier than it thinks rings.
+    fn listen_to(&self, bell: &Arc<Bell>) {
+        let bell = bell.clone();
+        self.net.shared().set_kick(move || bell.kick());
+    }
+
+    fn run<F: Future>(&self, bell: &Arc<Bell>, future: F) -> io::Result<F::Output> {
+        let (shared, waker) = (self.net.shared(), Waker::from(bell.clone()));
+        let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
+        let mut descriptors = Descriptors::default();
+        let mut last_frame = shared.clock().now();
+        bell.wake_task();
+        loop {
+            if bell.take_task()
+                && let Poll::Ready(output) = Pin::as_mut(&mut future).poll(&mut cx)
+            {
+                return Ok(output);
+            }
+            let now = shared.clock().now();
+            let busy = now.since(last_frame) < self.busy_poll;
+            let Turn { frames, more, sleep } = shared.drive(busy)?;
+            if frames {
+                last_frame = now;
+            }
+            if busy {
+                core::hint::spin_loop();
+            } else if !more {
+                descriptors.refresh(shared)?;
+                bell.sleep(|event| {
+                    let mut waited: ArrayVec<BorrowedFd<'_>, MAX_WAIT> = ArrayVec::new();
+                    waited.push(event);
+                    waited.extend(descriptors.iter().take(MAX_WAIT - 1));
+                    wait(&waited, sleep.map(Into::into))
+                })?;
+            }
+        }
+    }
+}
+
+impl Driver {
+    /// A driver that takes more telling.
+    pub fn builder(net: &Net) -> DriverBuilder {
+        DriverBuilder { net: net.clone(), busy_poll: Duration::ZERO }
+    }
+
+    /// Starts the thread. The devices are attached before or after.
+    ///
+    /// # Errors
+    /// No thread or no descriptor is left.
+    pub fn spawn(net: &Net) -> io::Result<Self> {
+        Self::builder(net).spawn()
+    }
+
+    /// Whether the thread has ended because a device failed.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops the thread.
+    ///
+    /// # Errors
+    /// What the driver ended with, if a device was gone before.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.halt()
+    }
+
+    fn halt(&mut self) -> io::Result<()> {
+        self.bell.stop();
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the driver's thread panicked")),
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `stop`.
+        let _ = self.halt();
+    }
+}
+
+/// Duplicates of the devices' descriptors: the devices themselves are behind the lock while the driver sleeps.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors {
+    devices: usize,
+    owned: Vec<OwnedFd>,
+}
+
+impl Descriptors {
+    /// Follows the devices that were attached since.
+    pub(super) fn refresh(&mut self, shared: &Shared) -> io::Result<()> {
+        shared.devices(|devices| {
+            for device in devices.skip(self.devices) {
+                self.devices += 1;
+                if let Some(fd) = device.as_fd() {
+                    self.owned.push(fd.try_clone_to_owned()?);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands over those that were found since the last call.
+    #[cfg(feature = "tokio")]
+    pub(super) fn take(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.owned)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.owned.iter().map(AsFd::as_fd)
+    }
+}
+
+#[cfg(test)]
+mod tests;
