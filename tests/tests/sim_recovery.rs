@@ -95,10 +95,10 @@ fn what_the_scoreboard_can_repair_waits_for_no_timer() {
 fn reordering_costs_next_to_nothing() {
     let plain = "delay 25ms rate 50mbit queue 300";
     let reordered = "delay 25ms reorder 10% rate 50mbit queue 300";
-    for name in ["reno", "cubic"] {
-        let best = transfer(25_000_000, 1, plain, plain, &with(name)).goodput;
-        for seed in 1..=4 {
-            let Transfer { goodput, info, .. } = transfer(25_000_000, seed, reordered, plain, &with(name));
+    for (name, bytes, seeds) in [("reno", 25_000_000, 4), ("cubic", 25_000_000, 4), ("bbr", 50_000_000, 8)] {
+        let best = transfer(bytes, 1, plain, plain, &with(name)).goodput;
+        for seed in 1..=seeds {
+            let Transfer { goodput, info, .. } = transfer(bytes, seed, reordered, plain, &with(name));
             assert!(goodput >= 0.95 * best, "{name}, seed {seed}: {goodput:.1} of {best:.1} Mbit/s");
             assert!(info.reordering && info.counters.timeouts == 0, "{name}, seed {seed}: {info:?}");
         }

@@ -14,7 +14,7 @@ use crate::wire::seq::SeqNum;
 ///
 /// Each segment carries a [`Stamp`] of what was known when it left; the newest segment that an acknowledgment reports
 /// makes the sample. The scoreboard does the calling, so all that it knows to be sent, arrived or lost is counted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RateSampler {
     /// C.delivered: bytes acknowledged or sacked.
     delivered: u64,

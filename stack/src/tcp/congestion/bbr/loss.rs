@@ -1,8 +1,13 @@
 //! What losses mean for the model: bounds in the short term, the level of a probe in the long (section 5.5.10), and how
 //! both are taken back when nothing was lost after all (section 5.5.11).
 
-use super::{AckSample, BETA, Bbr, INFINITY, LOSS_THRESH, Loss, LostSegment, State, share};
+use super::{
+    AckSample, BETA, Bbr, INFINITY, LOSS_THRESH, Loss, LostSegment, RANDOM_LOSS_THRESH, State, share,
+};
 use crate::time::Instant;
+
+/// A mean round-trip time that exceeds the least by less than this part of it tells of no queue.
+const NO_QUEUE: u64 = 16;
 
 /// What the path has delivered in the latest round trip.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +21,8 @@ pub(super) struct Latest {
     /// Something was lost in it, or a queue reported.
     is_loss_in_round: bool,
     is_ecn_in_round: bool,
+    /// There was a queue when something was found to be lost in it.
+    is_queue_in_round: bool,
     /// How much was lost in it, and how much had been delivered when it began.
     lost_in_round: u64,
     delivered_before: u64,
@@ -29,7 +36,12 @@ impl Latest {
     /// ResetCongestionSignals.
     pub(super) fn reset(&mut self) {
         (self.bw, self.inflight) = (0, 0);
-        (self.is_loss_in_round, self.is_ecn_in_round, self.lost_in_round) = (false, false, 0);
+        self.begin_round();
+    }
+
+    fn begin_round(&mut self) {
+        (self.is_loss_in_round, self.is_ecn_in_round, self.is_queue_in_round) = (false, false, false);
+        self.lost_in_round = 0;
     }
 
     /// Whether the round that ends now asks for lower bounds.
@@ -38,7 +50,7 @@ impl Latest {
     /// the rate in each round, so they do not count here.
     fn is_congested(&self) -> bool {
         let delivered = self.delivered - self.delivered_before;
-        let lossy = Bbr::is_inflight_too_high(self.lost_in_round, delivered + self.lost_in_round);
+        let lossy = is_excess(self.lost_in_round, delivered + self.lost_in_round, self.is_queue_in_round);
         self.is_ecn_in_round || (self.is_loss_in_round && lossy)
     }
 }
@@ -55,8 +67,16 @@ pub(super) struct Undo {
 
 impl Bbr {
     /// IsInflightTooHigh: more than the threshold was lost of what was in flight.
-    pub(super) fn is_inflight_too_high(lost: u64, tx_in_flight: u64) -> bool {
-        u128::from(lost) * 100 > u128::from(tx_in_flight) * u128::from(LOSS_THRESH)
+    pub(super) fn is_inflight_too_high(&self, lost: u64, tx_in_flight: u64) -> bool {
+        is_excess(lost, tx_in_flight, self.has_queue())
+    }
+
+    /// Round trips take longer than they need: somewhere there is a queue. Without one nothing can overflow.
+    fn has_queue(&self) -> bool {
+        match (self.recent_rtt.get(), self.min_rtt.get()) {
+            (Some(recent), Some(least)) => recent > least + least / NO_QUEUE,
+            _ => true,
+        }
     }
 
     /// UpdateLatestDeliverySignals.
@@ -75,6 +95,9 @@ impl Bbr {
 
     /// UpdateCongestionSignals, with the round and the bandwidth.
     pub(super) fn update_congestion_signals(&mut self, ack: &AckSample) {
+        if let Some(rtt) = ack.rtt {
+            self.recent_rtt.handle_sample(rtt);
+        }
         self.rounds.handle_ack(ack);
         if self.rounds.start {
             self.cycle.handle_round();
@@ -85,10 +108,10 @@ impl Bbr {
         }
         if self.latest.is_congested() && !self.state.accelerates() {
             self.lower_short_term_bounds();
+            self.yield_to_others();
         }
-        let latest = &mut self.latest;
-        (latest.is_loss_in_round, latest.is_ecn_in_round, latest.lost_in_round) = (false, false, 0);
-        latest.delivered_before = latest.delivered;
+        self.latest.begin_round();
+        self.latest.delivered_before = self.latest.delivered;
     }
 
     /// AdvanceLatestDeliverySignals.
@@ -120,7 +143,7 @@ impl Bbr {
     pub(super) fn handle_lost(&mut self, now: Instant, lost: &LostSegment) {
         self.note_loss(lost.delivered);
         let probed = self.cycle.is_probe_sample;
-        if probed && Self::is_inflight_too_high(lost.lost, lost.tx_in_flight) {
+        if probed && self.is_inflight_too_high(lost.lost, lost.tx_in_flight) {
             let level = inflight_at_loss(lost);
             self.handle_inflight_too_high(now, lost.delivered, level, lost.is_app_limited);
         }
@@ -141,6 +164,7 @@ impl Bbr {
             self.save_state_upon_loss();
         }
         self.latest.is_loss_in_round = true;
+        self.latest.is_queue_in_round |= self.has_queue();
     }
 
     /// SaveStateUponLoss.
@@ -179,6 +203,16 @@ impl Bbr {
     }
 }
 
+/// Whether that much of `sent` is too much to lose.
+///
+/// Note: the draft takes all losses for a sign of congestion. Those that come without a queue are not: no queue overflowed,
+/// so sending less would not spare any. But a queue may be too short to be noticed, or a policer in its place, so
+/// that of these, too, there is a measure.
+fn is_excess(lost: u64, sent: u64, has_queue: bool) -> bool {
+    let tolerated = if has_queue { LOSS_THRESH } else { RANDOM_LOSS_THRESH };
+    u128::from(lost) * 100 > u128::from(sent) * u128::from(tolerated)
+}
+
 /// At which volume in flight the losses crossed the threshold, which may be in the middle of what was lost now:
 /// `lost_prev + x = LossThresh * (inflight_prev + x)`.
 fn inflight_at_loss(lost: &LostSegment) -> u64 {
@@ -201,6 +235,7 @@ mod tests {
         // All of the tolerance was used up before.
         assert_eq!(inflight_at_loss(&lost(1000, 9000, 50_000)), 49_000);
         assert_eq!(inflight_at_loss(&lost(9000, 5000, 5000)), 0);
-        assert!(Bbr::is_inflight_too_high(2001, 100_000) && !Bbr::is_inflight_too_high(2000, 100_000));
+        assert!(is_excess(2001, 100_000, true) && !is_excess(2000, 100_000, true));
+        assert!(is_excess(15_001, 100_000, false) && !is_excess(15_000, 100_000, false));
     }
 }

@@ -18,7 +18,7 @@ use super::{AckSample, Congestion, EcnSignal, Loss, LossKind, LostSegment, Sent,
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use loss::{Latest, Undo};
-use model::{AckAggregation, FullPipe, MaxBandwidth, Rounds, bdp, share};
+use model::{AckAggregation, FullPipe, MaxBandwidth, RecentRtt, Rounds, bdp, share};
 use probe_bw::Cycle;
 use probe_rtt::MinRtt;
 
@@ -105,6 +105,7 @@ pub struct Bbr {
     /// The least of `max_bw` and `bw_shortterm`.
     bw: u64,
     min_rtt: MinRtt,
+    recent_rtt: RecentRtt,
     full_pipe: FullPipe,
     aggregation: AckAggregation,
     /// Round in which Drain began.
@@ -131,6 +132,8 @@ const INFINITY: u64 = u64::MAX;
 const MIN_PIPE_CWND: u64 = 4;
 /// BBR.LossThresh in percent: more than this per round trip is too much.
 const LOSS_THRESH: u64 = 2;
+/// What a path may lose without a queue, in percent per round trip, before that counts as congestion.
+const RANDOM_LOSS_THRESH: u64 = 15;
 /// BBR.Beta in percent: the most that one round of losses takes.
 const BETA: u64 = 70;
 /// BBR.Headroom in percent: left free for others.
@@ -157,6 +160,7 @@ impl Bbr {
             max_bw: MaxBandwidth::default(),
             bw: 0,
             min_rtt: MinRtt::new(start.now, start.srtt),
+            recent_rtt: RecentRtt::default(),
             full_pipe: FullPipe::default(),
             aggregation: AckAggregation::new(start.now),
             drain_start_round: 0,

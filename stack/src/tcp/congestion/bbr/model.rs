@@ -24,20 +24,40 @@ pub(super) struct Rounds {
     /// The acknowledgment at hand began a round.
     pub(super) start: bool,
     next_delivered: u64,
+    /// When the last was counted.
+    counted: Instant,
 }
 
 impl Rounds {
+    /// Note: what overtook all that left before it would end a round while most of it is still on its way, so a round
+    /// takes most of a smoothed round-trip time at least.
     pub(super) fn handle_ack(&mut self, ack: &AckSample) {
-        self.start = ack.rate.has_newest() && ack.rate.prior_delivered >= self.next_delivered;
+        let early = ack.srtt.is_some_and(|srtt| ack.now < self.counted + srtt * 3 / 4);
+        self.start = !early && ack.rate.has_newest() && ack.rate.prior_delivered >= self.next_delivered;
         if self.start {
             self.begin(ack.delivered);
             self.count += 1;
+            self.counted = ack.now;
         }
     }
 
     /// A round begins now, with `delivered` bytes delivered.
     pub(super) fn begin(&mut self, delivered: u64) {
         self.next_delivered = delivered;
+    }
+}
+
+/// What a round trip took lately: a mean of about eight samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RecentRtt(Option<Duration>);
+
+impl RecentRtt {
+    pub(super) fn get(self) -> Option<Duration> {
+        self.0
+    }
+
+    pub(super) fn handle_sample(&mut self, rtt: Duration) {
+        self.0 = Some(self.0.map_or(rtt, |mean| (mean * 7 + rtt) / 8));
     }
 }
 
@@ -162,15 +182,18 @@ mod tests {
     #[test]
     fn a_round_ends_with_what_left_after_it_began() {
         let mut rounds = Rounds::default();
-        let mut hear = |prior, delivered| {
+        // A round trip takes 100 ms.
+        let mut hear = |ms: u64, prior, delivered| {
             let sample = RateSample { prior_delivered: prior, tx_in_flight: 1, ..rate(1, false) };
-            rounds.handle_ack(&AckSample { delivered, rate: sample, ..ack(at(0.ms()), 0) });
+            rounds.handle_ack(&AckSample { delivered, rate: sample, ..ack(at(ms.ms()), 0) });
             rounds.start
         };
-        assert!(hear(0, 1000));
-        assert!(!hear(0, 2000) && !hear(999, 3000));
-        assert!(hear(1000, 4000));
-        assert!(!hear(3000, 5000));
+        assert!(hear(100, 0, 1000));
+        assert!(!hear(199, 0, 2000) && !hear(200, 999, 3000));
+        assert!(hear(200, 1000, 4000));
+        assert!(!hear(300, 3000, 5000));
+        assert!(!hear(240, 4000, 5000), "it has overtaken what left before it");
+        assert!(hear(275, 4000, 5000));
     }
 
     #[test]

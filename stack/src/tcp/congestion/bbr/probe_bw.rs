@@ -1,6 +1,6 @@
 //! ProbeBW: sends a little slower, as fast, and a little faster than the path delivers, in turn (section 5.3.3).
 
-use super::{AckSample, Bbr, INFINITY, State, share};
+use super::{AckSample, BETA, Bbr, HEADROOM, INFINITY, State, share};
 use crate::time::{Duration, Instant};
 
 /// The cycle of DOWN, CRUISE, REFILL and UP.
@@ -19,6 +19,8 @@ pub(super) struct Cycle {
     stamp: Instant,
     /// How long after that to probe again (BBR.bw_probe_wait).
     wait: Duration,
+    /// The round in which DOWN began.
+    down_round: u64,
     rounds_since_probe_up: u64,
     /// What is acknowledged now was sent by a probe that nobody has answered yet (BBR.is_bw_probe_sample).
     pub(super) is_probe_sample: bool,
@@ -26,6 +28,8 @@ pub(super) struct Cycle {
     pub(super) prev_probe_too_high: bool,
     /// The last probe was cut short for fear of that.
     prev_probe_precautionary: bool,
+    /// Excess loss outside of a probe still lowers `inflight_longterm`: nothing has since it was probed last.
+    may_yield: bool,
     /// Growth of `inflight_longterm`: rounds of UP, bytes acknowledged, and bytes for each segment more.
     up_rounds: u32,
     up_acked: u64,
@@ -44,6 +48,8 @@ enum AckPhase {
 
 /// A loss-based flow on this path would have filled it by now (section 5.3.3.8.2).
 const RENO_ROUNDS: u64 = 63;
+/// Rounds of DOWN that drain whatever queue is our own.
+const DOWN_ROUNDS: u64 = 8;
 
 impl Cycle {
     pub(super) fn new(now: Instant) -> Self {
@@ -51,10 +57,12 @@ impl Cycle {
             ack_phase: AckPhase::Init,
             stamp: now,
             wait: Duration::ZERO,
+            down_round: 0,
             rounds_since_probe_up: 0,
             is_probe_sample: false,
             prev_probe_too_high: false,
             prev_probe_precautionary: false,
+            may_yield: true,
             up_rounds: 0,
             up_acked: 0,
             up_acked_per_inc: INFINITY,
@@ -107,7 +115,7 @@ impl Bbr {
                 return true;
             }
         }
-        let safe = !Self::is_inflight_too_high(ack.rate.lost, ack.rate.tx_in_flight);
+        let safe = !self.is_inflight_too_high(ack.rate.lost, ack.rate.tx_in_flight);
         if safe && self.inflight_longterm != INFINITY {
             self.inflight_longterm = self.inflight_longterm.max(ack.rate.tx_in_flight);
             if self.state == State::Up {
@@ -141,13 +149,15 @@ impl Bbr {
         self.pick_probe_wait();
         self.cycle.stamp = now;
         self.cycle.ack_phase = AckPhase::ProbeStopping;
+        self.cycle.down_round = self.rounds.count;
         self.rounds.begin(delivered);
         self.state = State::Down;
     }
 
-    /// From ProbeRTT: what is in flight is low already.
-    pub(super) fn start_cruise(&mut self, now: Instant, delivered: u64) {
+    /// From ProbeRTT: what is in flight is low already. The next probe follows within `wait`.
+    pub(super) fn start_cruise(&mut self, now: Instant, delivered: u64, wait: Duration) {
         self.start_down(now, delivered);
+        self.cycle.wait = Duration::from_nanos(self.rng.below(wait.as_nanos()));
         self.state = State::Cruise;
     }
 
@@ -155,6 +165,7 @@ impl Bbr {
         self.reset_short_term_model();
         (self.cycle.up_rounds, self.cycle.up_acked) = (0, 0);
         self.cycle.prev_probe_precautionary = false;
+        self.cycle.may_yield = true;
         self.cycle.ack_phase = AckPhase::Refilling;
         self.rounds.begin(delivered);
         self.state = State::Refill;
@@ -179,7 +190,12 @@ impl Bbr {
         now > self.cycle.stamp + self.cycle.wait || self.cycle.rounds_since_probe_up >= reno_rounds
     }
 
+    /// Note: the draft waits for both however long that takes. What does not leave in `DOWN_ROUNDS` is no queue of ours: it
+    /// is others', or the path holds more than its shortest round trip says because some segments overtake.
     fn is_time_to_cruise(&self, ack: &AckSample) -> bool {
+        if self.rounds.count > self.cycle.down_round + DOWN_ROUNDS {
+            return true;
+        }
         let bdp = self.quantized(self.bdp_multiple(self.max_bw.get(), 100));
         ack.in_flight <= self.inflight_with_headroom() && ack.in_flight <= bdp
     }
@@ -230,12 +246,33 @@ impl Bbr {
     ) {
         self.cycle.prev_probe_too_high = true;
         self.cycle.is_probe_sample = false;
+        self.cycle.may_yield = false;
         if !is_app_limited {
-            self.inflight_longterm = tx_in_flight.max(share(self.target_inflight(), super::BETA));
+            let level = self.yielded(tx_in_flight);
+            self.inflight_longterm = level.max(share(self.target_inflight(), BETA));
         }
         if self.state == State::Up {
             self.undo.state = Some(State::Up);
             self.start_down(now, delivered);
         }
+    }
+
+    /// Excess loss outside of a probe: somebody else's probe met the limit, and takes back what it had too much.
+    ///
+    /// Note: in the draft this is no business of the long-term model. Then only who probes learns that others have come, and
+    /// shares of the queue stay as they are for minutes. Once between two probes is what a flow gives that uses CUBIC.
+    pub(super) fn yield_to_others(&mut self) {
+        if core::mem::take(&mut self.cycle.may_yield) && self.inflight_longterm != INFINITY {
+            self.inflight_longterm = self.yielded(self.inflight_longterm);
+        }
+    }
+
+    /// What to keep of a level that caused excess loss: all that fills the path, of the rest as much as CUBIC keeps.
+    ///
+    /// Note: the draft keeps the level itself. But what all of a path's flows add is the same number of segments for each,
+    /// so that only what is taken in proportion brings their shares together (as in RFC 5681's, whose proof is known).
+    fn yielded(&self, level: u64) -> u64 {
+        let full = self.bdp_multiple(self.max_bw.get(), 100 * 100 / (100 - HEADROOM));
+        share(level, BETA).max(full.min(level))
     }
 }

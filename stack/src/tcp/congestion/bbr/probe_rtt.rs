@@ -22,6 +22,8 @@ const FILTER: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// BBR.ProbeRTTDuration.
 const DURATION: Duration = Duration::from_millis(200);
+/// After the pause the next probe follows within this time.
+const RANDOM_WAIT: Duration = Duration::from_secs(3);
 /// A round-trip time that exceeds the least by less than this part of it tells of no queue.
 const NO_QUEUE: u64 = 64;
 
@@ -47,13 +49,16 @@ impl MinRtt {
     ///
     /// Note: who never filled the pipe, and finds no queue on it, would learn nothing from a pause. What the application
     /// or the peer's window holds in Startup is spared them.
+    ///
+    /// Note: what only SACK reports may have overtaken others: the time that it took is not what the path needs for all.
     pub(super) fn handle_ack(&mut self, ack: &AckSample, was_full: bool) {
         self.probe_expired = ack.now > self.probe_stamp + INTERVAL;
-        if let Some(rtt) = ack.rtt
+        let sample = ack.rtt.filter(|_| ack.newly_acked > 0 || self.probe_min.is_none());
+        if let Some(rtt) = sample
             && (self.probe_expired || self.probe_min.is_none_or(|least| rtt < least))
         {
             (self.probe_min, self.probe_stamp) = (Some(rtt), ack.now);
-        } else if let (Some(rtt), Some(least), false) = (ack.rtt, self.probe_min, was_full)
+        } else if let (Some(rtt), Some(least), false) = (sample, self.probe_min, was_full)
             && ack.now > self.probe_stamp + INTERVAL / 2
             && rtt <= least + least / NO_QUEUE
         {
@@ -113,7 +118,9 @@ impl Bbr {
         self.reset_short_term_model();
         if self.full_pipe.reached {
             // Section 5.3.4.4: a probe soon after would risk loss; the queue is drained already.
-            self.start_cruise(now, self.latest.delivered);
+            // Note: flows that share a path leave their pauses together. Two to three seconds later all of them would probe
+            // within each other's probes, and each would take the others' excess for its own.
+            self.start_cruise(now, self.latest.delivered, RANDOM_WAIT);
         } else {
             self.enter_startup();
         }

@@ -28,7 +28,7 @@ impl Bbr {
         if self.state != State::Startup || !many || !ack.in_recovery {
             return;
         }
-        if Self::is_inflight_too_high(ack.rate.lost, ack.rate.tx_in_flight) {
+        if self.is_inflight_too_high(ack.rate.lost, ack.rate.tx_in_flight) {
             self.undo.state = Some(State::Startup);
             self.full_pipe.reached = true;
             self.inflight_longterm = self.bdp_multiple(self.max_bw.get(), 100).max(self.latest.inflight);
