@@ -109,6 +109,8 @@ reasons! {
     RtoRecovery = "rto-recovery",
     /// A tail-loss probe (RFC 8985): the last segment again.
     TailLossProbe = "tail-loss-probe",
+    /// New data in a segment that is larger than others: what the path takes (RFC 4821).
+    MtuProbe = "mtu-probe",
     /// A tail-loss probe that brings something new.
     NewDataProbe = "new-data-probe",
     /// The peer's window is closed, or too small for what is waiting.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::wait::{Timeouts, block_on};
 use crate::net::{self, Net};
 use crate::tcp::congestion::Algorithm;
-use crate::tcp::{Settings, TcpInfo};
+use crate::tcp::{MtuProbing, Settings, TcpInfo};
 
 /// As `std::net::TcpListener`, on a [`Net`].
 #[derive(Debug)]
@@ -234,6 +234,14 @@ impl TcpStream {
     /// The stack has closed the socket.
     pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
         self.inner.set_quickack(quickack)
+    }
+
+    /// Looks for the largest segments that the path takes, from now on or no longer (RFC 4821).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_mtu_probing(&self, probing: MtuProbing) -> io::Result<()> {
+        self.inner.set_mtu_probing(probing)
     }
 
     /// As `write`, and says that more will follow soon (`MSG_MORE`).

@@ -15,7 +15,7 @@ use super::socket::Socket;
 use super::wakers::Interest;
 use crate::Stack;
 use crate::tcp::congestion::Algorithm;
-use crate::tcp::{Settings, TcpInfo};
+use crate::tcp::{MtuProbing, Settings, TcpInfo};
 
 /// Waits for connections on a port.
 ///
@@ -308,6 +308,14 @@ impl TcpStream {
     /// The stack has closed the socket.
     pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
         self.configure(|settings| settings.quickack = quickack)
+    }
+
+    /// Looks for the largest segments that the path takes, from now on or no longer (RFC 4821).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn set_mtu_probing(&self, probing: MtuProbing) -> io::Result<()> {
+        self.configure(|settings| settings.mtu_probing = probing)
     }
 
     /// As `read`, for those who write futures by hand.

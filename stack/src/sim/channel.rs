@@ -155,6 +155,9 @@ impl Channel {
             Source::Dice(dice) => dice.roll(&self.config, sent.len()),
             Source::Playback(playback) => playback.next(frame, &self.config),
         };
+        if fate.drop.is_none() && self.is_too_long(sent) {
+            fate = Fate { drop: Some(Drop::TooLong), ..Fate::PLAIN };
+        }
         if fate.drop.is_none() && !self.has_room(now) {
             fate = Fate { drop: Some(Drop::Overflow), ..Fate::PLAIN };
         } else if fate.drop.is_none() && self.config.is_managed() && matches!(self.source, Source::Dice(_)) {
@@ -218,6 +221,20 @@ impl Channel {
     fn has_room(&mut self, now: Instant) -> bool {
         let waiting = self.queue.len(now);
         self.held() < self.config.limit && self.config.queue.is_none_or(|queue| waiting < queue)
+    }
+
+    /// Whether a frame, or each that a merged one is made of, is longer than what passes.
+    fn is_too_long(&self, frame: &TxFrame<'_>) -> bool {
+        let Some(mtu) = self.config.mtu else { return false };
+        let len = match frame.offload.gso {
+            Some(gso) => frame.len().min(usize::from(gso.header) + usize::from(gso.size)),
+            None => frame.len(),
+        };
+        let link = match self.medium {
+            Medium::Ip => 0,
+            Medium::Ethernet => ethernet::HEADER_LEN,
+        };
+        len > link + mtu
     }
 
     /// Where the IP packet of a frame begins, if it carries one.

@@ -37,6 +37,8 @@ pub enum Drop {
     Overflow,
     /// A queue that keeps itself short could not mark it.
     Early,
+    /// It was longer than what passes.
+    TooLong,
 }
 
 /// Which bit is flipped.
@@ -96,6 +98,7 @@ impl fmt::Display for Fate {
             Some(Drop::Loss) => return f.write_str("drop"),
             Some(Drop::Overflow) => return f.write_str("overflow"),
             Some(Drop::Early) => return f.write_str("early"),
+            Some(Drop::TooLong) => return f.write_str("too-long"),
             None => {}
         }
         let mut separator = "";
@@ -131,6 +134,7 @@ impl fmt::Display for Comment {
             Some(Drop::Loss) => return f.write_str("fate=drop"),
             Some(Drop::Overflow) => return f.write_str("fate=overflow"),
             Some(Drop::Early) => return f.write_str("fate=early"),
+            Some(Drop::TooLong) => return f.write_str("fate=too-long"),
             None => {}
         }
         let delayed = !fate.reorder && !fate.delay.is_zero();
@@ -166,7 +170,7 @@ impl FromStr for Fate {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        const DECISION: &str = "expected drop, overflow, early, pass, mark, delay TIME, reorder, duplicate TIME or corrupt byte N bit N";
+        const DECISION: &str = "expected drop, overflow, early, too-long, pass, mark, delay TIME, reorder, duplicate TIME or corrupt byte N bit N";
         let mut fate = Self::PLAIN;
         for part in text.split(';') {
             let words: Vec<&str> = part.split_whitespace().collect();
@@ -174,6 +178,7 @@ impl FromStr for Fate {
                 ["drop"] => fate.drop = Some(Drop::Loss),
                 ["overflow"] => fate.drop = Some(Drop::Overflow),
                 ["early"] => fate.drop = Some(Drop::Early),
+                ["too-long"] => fate.drop = Some(Drop::TooLong),
                 ["mark"] => fate.mark = true,
                 ["pass"] => {}
                 ["delay", span] => fate.delay = time(span).ok_or(DECISION)?,
@@ -305,6 +310,8 @@ pub struct Counts {
     pub overflowed: u64,
     /// Dropped by a queue that keeps itself short.
     pub early: u64,
+    /// Dropped because they were longer than what passes.
+    pub too_long: u64,
     /// Marked by the queue.
     pub marked: u64,
     /// Arrived twice.
@@ -324,6 +331,7 @@ impl Counts {
             Some(Drop::Loss) => self.lost += 1,
             Some(Drop::Overflow) => self.overflowed += 1,
             Some(Drop::Early) => self.early += 1,
+            Some(Drop::TooLong) => self.too_long += 1,
             None => {
                 self.marked += u64::from(fate.mark);
                 self.duplicated += u64::from(fate.duplicate.is_some());
@@ -381,7 +389,7 @@ mod tests {
         let error = |text: &str| text.parse::<FateList>().unwrap_err().to_string();
         assert_eq!(error("\nframe x of a->b: drop"), "line 2: expected `frame N of CHANNEL: FATE`");
         assert!(
-            error("frame 1 of a->b: dropped").starts_with("line 1: expected drop, overflow, early, pass")
+            error("frame 1 of a->b: dropped").starts_with("line 1: expected drop, overflow, early, too-long")
         );
         assert!(error("frame 1 of a->b: corrupt byte 1 bit 8").starts_with("line 1: expected drop"));
     }

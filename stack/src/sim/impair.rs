@@ -38,6 +38,9 @@ pub struct Impairment {
     pub mark: Option<Threshold>,
     /// Keeps the queue for the rate short: marks what is ECN-capable and drops the rest.
     pub codel: Option<Codel>,
+    /// Largest IP packet that passes, in bytes; larger ones are lost and nobody is told, as in a black hole (RFC 2923
+    /// section 2.1). None lets all pass.
+    pub mtu: Option<usize>,
     /// Most frames held in all, waiting or on their way; what comes on top is dropped.
     pub limit: usize,
     /// Seed of this direction's dice; None leaves it to the network or device.
@@ -62,6 +65,7 @@ impl Impairment {
         queue: None,
         mark: None,
         codel: None,
+        mtu: None,
         limit: DEFAULT_LIMIT,
         seed: None,
     };

@@ -52,6 +52,7 @@ impl Traced {
             Some(Drop::Loss) => notes.push("lost".to_owned()),
             Some(Drop::Overflow) => notes.push("no room in the queue".to_owned()),
             Some(Drop::Early) => notes.push("dropped by the queue".to_owned()),
+            Some(Drop::TooLong) => notes.push("too long".to_owned()),
             None => notes.extend(arrival.map(|time| after(time - self.time))),
         }
         if fate.mark {

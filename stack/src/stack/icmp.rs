@@ -125,7 +125,7 @@ impl Stack {
         } else if let Some(mtu) = self.learn_mtu(now, error)
             && let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut)
         {
-            tcp.connection.handle_path_mtu(mtu - super::ip_header_len(tuple.remote.ip));
+            tcp.connection.handle_path_mtu(now, mtu - super::ip_header_len(tuple.remote.ip));
         }
         self.settle_tcp(now, id);
         true

@@ -279,7 +279,7 @@ impl Stack {
         if tcp.path.generation != generation {
             let tuple = tcp.tuple;
             match self.path_to(Some(tuple.local.ip), &tuple.remote) {
-                Ok(path) => self.move_path(id, path),
+                Ok(path) => self.move_path(now, id, path),
                 Err(_) => return self.no_path(now, id, crate::tcp::Error::NetworkUnreachable),
             }
         }
@@ -429,12 +429,12 @@ impl Stack {
     }
 
     /// The way to a peer has changed.
-    fn move_path(&mut self, id: SocketId, path: Path) {
+    fn move_path(&mut self, now: Instant, id: SocketId, path: Path) {
         if let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut) {
             let shrunk = path.mtu < tcp.path.mtu;
             tcp.path = path;
             if shrunk {
-                tcp.connection.handle_path_mtu(path.mtu - super::ip_header_len(path.next_hop));
+                tcp.connection.handle_path_mtu(now, path.mtu - super::ip_header_len(path.next_hop));
             }
         }
     }

@@ -295,6 +295,7 @@ impl Stack {
             connection.set_keepalive(now, settings.keepalive);
             connection.set_pacing(settings.pacing);
             connection.set_linger(settings.linger);
+            connection.set_mtu_probing(now, settings.mtu_probing);
             connection.set_user_timeout(now, settings.user_timeout);
             connection.set_advertised_user_timeout(settings.advertised_user_timeout);
             connection.set_send_buffer(settings.send_buffer, settings.send_tuning);

@@ -29,6 +29,9 @@ pub struct ConnectionStats {
     pub out_of_window: u64,
     pub holes_refused: u64,
     pub challenge_acks: u64,
+    pub mtu_probes_answered: u64,
+    pub mtu_probes_lost: u64,
+    pub mtu_black_holes: u64,
 }
 
 impl ConnectionStats {
@@ -56,6 +59,9 @@ impl ConnectionStats {
             (&mut self.out_of_window, counters.out_of_window),
             (&mut self.holes_refused, counters.holes_refused),
             (&mut self.challenge_acks, counters.challenge_acks),
+            (&mut self.mtu_probes_answered, counters.mtu_probes_answered),
+            (&mut self.mtu_probes_lost, counters.mtu_probes_lost),
+            (&mut self.mtu_black_holes, counters.mtu_black_holes),
         ] {
             *sum += u64::from(count);
         }

@@ -37,7 +37,10 @@ pub(crate) struct Common {
     pub(crate) rx: Ring,
     /// How large the two are.
     pub(crate) sizing: Sizing,
-    /// See [`Start::max_segment`](super::Start::max_segment).
+    /// Largest TCP header, options and data of one segment that the path takes as far as the interface and ICMP tell; see
+    /// [`Start::max_segment`](super::Start::max_segment).
+    pub(crate) path_segment: usize,
+    /// The same as it is used: less, if the search for the path's MTU says so (RFC 4821).
     pub(crate) max_segment: usize,
     /// Something may be there to send.
     pub(crate) dirty: bool,
@@ -89,6 +92,7 @@ impl Common {
             tx: Ring::new(sizing.send()),
             rx: Ring::new(sizing.recv()),
             sizing,
+            path_segment: max_segment.max(MIN_SEGMENT),
             max_segment: max_segment.max(MIN_SEGMENT),
             dirty: false,
             parting: None,

@@ -229,15 +229,19 @@ impl Connection {
 
     /// The path takes segments of at most `max_segment` bytes (see [`Limits`](super::Limits)) from now on.
     /// What was larger is sent again.
-    pub fn handle_path_mtu(&mut self, max_segment: usize) {
-        let shrunk = max_segment < self.common.max_segment;
+    pub fn handle_path_mtu(&mut self, now: Instant, max_segment: usize) {
+        let before = self.common.max_segment;
         self.set_max_segment(max_segment);
-        if let Block::Open(open) = &mut self.block
-            && shrunk
-            && open.sender.flight() > 0
-            && !open.sender.probing
-        {
-            open.recovery.handle_too_large(&mut open.sender.board);
+        let Block::Open(open) = &mut self.block else { return };
+        if open.sender.flight() == 0 || open.sender.probing {
+            return;
+        }
+        if self.common.max_segment < before {
+            open.recovery.handle_too_large(&mut open.sender.board, None);
+            self.common.dirty = true;
+        } else if let Some(probe) = open.mtu_probe().filter(|probe| probe.size as usize > max_segment) {
+            open.recovery.handle_too_large(&mut open.sender.board, Some(probe));
+            open.take_mtu_loss(now, &mut self.common);
             self.common.dirty = true;
         }
     }
@@ -529,16 +533,12 @@ impl Connection {
 
     pub(crate) fn set_max_segment(&mut self, max_segment: usize) {
         let max_segment = max_segment.max(common::MIN_SEGMENT);
-        if max_segment == self.common.max_segment {
+        if max_segment == self.common.path_segment {
             return;
         }
-        self.common.max_segment = max_segment;
+        (self.common.path_segment, self.common.max_segment) = (max_segment, max_segment);
         if let Block::Open(open) = &mut self.block {
-            let smss = open.terms.smss(max_segment);
-            if smss != open.sender.smss {
-                open.sender.smss = smss;
-                open.congestion.set_smss(smss);
-            }
+            open.resize(&mut self.common);
         }
     }
 

@@ -44,6 +44,29 @@ pub enum Decision {
         /// Now.
         to: u32,
     },
+    /// A probe of the path's MTU leaves (RFC 4821 section 7.5). Sizes are those of segments, TCP header and options included.
+    MtuProbe {
+        /// What it tries.
+        size: u32,
+        /// What passes for sure.
+        low: u32,
+        /// What may pass.
+        high: u32,
+    },
+    /// What became of it (RFC 4821 section 7.6).
+    MtuProbed {
+        /// What it tried.
+        size: u32,
+        /// It arrived.
+        passes: bool,
+    },
+    /// All that is large seems to vanish on the path: segments become smaller (RFC 4821 section 7.7). Sizes as above.
+    BlackHole {
+        /// Before.
+        from: u32,
+        /// Now.
+        to: u32,
+    },
     /// A round-trip time was measured (RFC 6298 section 2).
     Rtt {
         /// The sample.
@@ -261,6 +284,9 @@ impl Decision {
             Self::State { .. } => "state",
             Self::Ended { .. } => "ended",
             Self::Mss { .. } => "mss",
+            Self::MtuProbe { .. } => "mtu_probe",
+            Self::MtuProbed { .. } => "mtu_probed",
+            Self::BlackHole { .. } => "black_hole",
             Self::Rtt { .. } => "rtt",
             Self::RtoArmed { .. } => "rto_armed",
             Self::RtoStopped => "rto_stopped",
@@ -296,8 +322,15 @@ impl Decision {
             Self::Ended { error } => {
                 fill([Some(("error", error.map_or(Value::Nothing, |error| Value::Word(error.word()))))])
             }
-            Self::Mss { from, to } | Self::PeerWindow { from, to } | Self::OurWindow { from, to } => {
-                fill([number("from", from.into()), number("to", to.into())])
+            Self::Mss { from, to }
+            | Self::BlackHole { from, to }
+            | Self::PeerWindow { from, to }
+            | Self::OurWindow { from, to } => fill([number("from", from.into()), number("to", to.into())]),
+            Self::MtuProbe { size, low, high } => {
+                fill([number("size", size.into()), number("low", low.into()), number("high", high.into())])
+            }
+            Self::MtuProbed { size, passes } => {
+                fill([number("size", size.into()), number("passes", passes.into())])
             }
             Self::Rtt { sample, srtt, rttvar, rto } => fill([
                 us("sample_us", sample),

@@ -7,6 +7,7 @@ use super::ecn::{Agreed, Ecn, EcnPolicy, syn_flags};
 use super::fast_open::Attempt;
 use super::options::Settings;
 use super::pacing::Pacer;
+use super::plpmtud::Plpmtud;
 use super::receiver::Receiver;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
@@ -353,6 +354,7 @@ pub(crate) fn establish(
     common: &mut Common,
 ) -> Open {
     let terms = peer.terms;
+    let plpmtud = Plpmtud::begin(now, &terms, common).map(Box::new);
     let smss = terms.smss(common.max_segment);
     let una = start.iss + 1;
     let mut rtt = Rtt::new();
@@ -384,6 +386,7 @@ pub(crate) fn establish(
         recovery: Recovery::new(start.iss, terms.sack),
         congestion,
         ecn: Ecn::new(&peer.ecn, peer.irs),
+        plpmtud,
         rtt,
         pacer: Pacer::new(),
         delivery_rate: None,

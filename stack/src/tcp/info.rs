@@ -1,6 +1,7 @@
 //! What can be known about a connection, in the words of `ss -ti`.
 
 use super::ecn::EcnInfo;
+use super::plpmtud::MtuSearch;
 use super::recovery::Phase;
 use super::state::{Block, Open, State, Synchronised};
 use super::watch::Spent;
@@ -64,6 +65,8 @@ pub struct TcpInfo {
     pub advmss: u16,
     /// Data of the peer's largest segment in bytes.
     pub rcv_mss: u32,
+    /// Where the search for the path's MTU stands; `None` if there is none (RFC 4821).
+    pub mtu_search: Option<MtuSearch>,
     /// Largest IP packet of the path in bytes; 0 if only the connection was asked, which does not know.
     pub pmtu: u32,
     /// Congestion window in bytes.
@@ -193,6 +196,12 @@ pub struct Counters {
     pub challenge_acks: u32,
     /// Zero-window and keepalive probes sent.
     pub probes: u32,
+    /// Probes of the path's MTU that arrived (RFC 4821).
+    pub mtu_probes_answered: u32,
+    /// Probes of the path's MTU that were lost, or refused by ICMP.
+    pub mtu_probes_lost: u32,
+    /// Times that segments became smaller because all that was large seemed to vanish.
+    pub mtu_black_holes: u32,
     /// 1 if it ended before it was established (RFC 4022).
     pub attempt_fails: u32,
     /// 1 if it ended at once from ESTABLISHED or CLOSE-WAIT (RFC 4022).
@@ -264,6 +273,7 @@ impl Open {
             min_rtt: self.rtt.min_rtt(),
             snd_mss: sender.smss,
             advmss: self.terms.mss,
+            mtu_search: self.plpmtud.as_ref().map(|plpmtud| plpmtud.search()),
             cwnd: self.congestion.cwnd(),
             ssthresh: Some(self.congestion.ssthresh()).filter(|&bytes| bytes < u64::MAX),
             in_flight: u64::from(self.recovery.pipe(board, sender.smss)),

@@ -375,6 +375,7 @@ impl Input<'_> {
         self.common.counters.dup_acks_in += u32::from(duplicate);
         if progress {
             self.advance(una_before);
+            self.open.take_mtu_answer(self.now, self.common);
         }
         self.feed_back(&Feedback {
             acked,

@@ -24,6 +24,7 @@ mod listener;
 mod options;
 mod output;
 pub mod pacing;
+mod plpmtud;
 pub mod rate;
 mod receiver;
 mod recovery;
@@ -51,6 +52,7 @@ pub use fast_open::{FastOpenClient, FastOpenOutcome, FastOpenReport, Shown, Tick
 pub use info::{Counters, TcpInfo};
 pub use listener::{Listener, ListenerStats, SynAck, Verdict};
 pub use options::{Keepalive, Settings, SynCookiePolicy};
+pub use plpmtud::{MtuProbing, MtuSearch};
 pub use segment::{Limits, Outgoing, Ports, Segment, reset_for};
 pub use sizing::Pressure;
 pub use state::State;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::authentication::Keys;
 use super::congestion::Algorithm;
 use super::ecn::EcnPolicy;
+use super::plpmtud::MtuProbing;
 use crate::time::Duration;
 
 /// The settings of a connection. Those that the handshake negotiates count only before it.
@@ -39,6 +40,8 @@ pub struct Settings {
     pub recv_tuning: bool,
     /// Announce and use no larger MSS than this.
     pub max_mss: Option<u16>,
+    /// Whether segments of several sizes are tried to find out what the path takes (RFC 4821, `tcp_mtu_probing`).
+    pub mtu_probing: MtuProbing,
     /// Negotiate timestamps (RFC 7323).
     pub timestamps: bool,
     /// Negotiate selective acknowledgments (RFC 2018).
@@ -92,6 +95,7 @@ impl Default for Settings {
             send_tuning: true,
             recv_tuning: true,
             max_mss: None,
+            mtu_probing: MtuProbing::default(),
             timestamps: true,
             sack: true,
             window_scaling: true,

@@ -12,7 +12,10 @@ use crate::why::{Reason, Why};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Header, MAX_OPTIONS_LEN, Options, SackBlocks};
 
+mod probe;
 mod repeat;
+
+use probe::Probing;
 
 impl Connection {
     /// The next segment to send. Call until `None`; each answer counts as sent at `now`.
@@ -152,6 +155,13 @@ impl Output<'_> {
         }
         let options = self.open.options(self.now);
         let size = self.segment_size(&options);
+        if self.open.plpmtud.is_some() {
+            match self.mtu_probe(&options, size, want) {
+                Probing::Not => {}
+                Probing::Waits => return None,
+                Probing::Probe(probe) => return Some(probe),
+            }
+        }
         let (pipe, room) = self.pipe_and_room();
         if pipe > 0 && room < u64::from(want.min(size)) {
             self.open.sender.cwnd_limited_to = self.open.sender.snd_nxt;
@@ -164,17 +174,22 @@ impl Output<'_> {
         let start = self.open.sender.snd_nxt;
         let reason = if len == 0 { Reason::Fin } else { Reason::NewData };
         let why = self.why(reason);
-        self.send_new(len + u32::from(fin));
-        if len % size != 0 {
+        Some(self.launch(Piece { start, len, fin }, options, size, why))
+    }
+
+    /// Sends what was never sent, as the timers and the accounts have to know.
+    fn launch(&mut self, piece: Piece, options: Options, size: u32, why: Why) -> Outgoing {
+        self.send_new(piece.len + u32::from(piece.fin));
+        if !piece.len.is_multiple_of(size) {
             self.open.sender.small_end = self.open.sender.snd_nxt;
         }
-        self.open.pacer.handle_sent(self.now, u64::from(len));
+        self.open.pacer.handle_sent(self.now, u64::from(piece.len));
         let at = self.now + self.open.rtt.rto();
         self.common.timers.set_if_unset(Timer::Rto, at);
         self.common.timers.stop(Timer::Persist);
         self.common.disarm_cork();
         self.open.arm_probe(self.common, self.now);
-        Some(self.emit_new(Piece { start, len, fin }, options, size, why))
+        self.emit_new(piece, options, size, why)
     }
 
     /// How much of `len` bytes is worth a segment now: Nagle and the sender's side of silly window avoidance

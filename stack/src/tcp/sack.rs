@@ -7,6 +7,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{SackBlock, SackBlocks};
 
+mod losses;
 mod repeats;
 
 use repeats::{Repeat, Repeats};
@@ -299,18 +300,6 @@ impl Scoreboard {
         });
     }
 
-    /// Marks as lost what was sent before `newest`, which was delivered, and at least `patience` ago
-    /// (RFC 8985 section 6.2 step 5).
-    ///
-    /// Originals lie in the order in which they were sent, repeats are queued in it: what is looked at is what is lost, and
-    /// one more of each.
-    pub(crate) fn mark_lost_before(&mut self, newest: Sent, now: Instant, patience: Duration) -> Lost {
-        let mut lost = Lost::default();
-        self.mark_originals(newest, now, patience, &mut lost);
-        self.mark_repeats(newest, now, patience, &mut lost);
-        lost
-    }
-
     /// Marks as lost the first run, and what was sent at least `patience` ago (RFC 8985 section 6.3).
     pub(crate) fn mark_lost_since(&mut self, now: Instant, patience: Duration) -> Lost {
         let (mut lost, mut first) = (Lost::default(), true);
@@ -324,8 +313,13 @@ impl Scoreboard {
 
     /// Marks the first `len` sequence numbers as lost, unless they were sent again already or have arrived.
     pub(crate) fn mark_head_lost(&mut self, len: u32) {
-        let end = (self.una + len).min(self.nxt);
-        self.change_runs(self.una, end, MAX_RUNS + SPARE_RUNS, |run, _| {
+        self.mark_lost(self.una, self.una + len);
+    }
+
+    /// The same for what lies between `start` and `end`.
+    pub(crate) fn mark_lost(&mut self, start: SeqNum, end: SeqNum) {
+        let (start, end) = (start.max(self.una), end.min(self.nxt));
+        self.change_runs(start, end, MAX_RUNS + SPARE_RUNS, |run, _| {
             if run.fate == Fate::Flying && !run.resent {
                 run.fate = Fate::Lost;
             }
@@ -389,74 +383,6 @@ impl Scoreboard {
             index += 1;
         }
         Some((start, end - start))
-    }
-
-    /// `mark_lost_before` for what was sent once.
-    fn mark_originals(&mut self, newest: Sent, now: Instant, patience: Duration, lost: &mut Lost) {
-        let mut index = self.index_of(self.original_from);
-        let mut start = self.start_of(index);
-        while let Some(run) = self.runs.get(index).copied() {
-            if run.fate == Fate::Flying && !run.resent {
-                if !newest.is_after(Sent { at: run.sent_at, end: run.end }) {
-                    break;
-                }
-                let deadline = run.sent_at + patience;
-                if deadline > now {
-                    lost.look_again(deadline);
-                    break;
-                }
-                self.mark(index, start, lost);
-            }
-            start = run.end;
-            index += 1;
-        }
-        self.original_from = start;
-    }
-
-    /// `mark_lost_before` for what was sent again.
-    fn mark_repeats(&mut self, newest: Sent, now: Instant, patience: Duration, lost: &mut Lost) {
-        let mut place = 0;
-        while let Some(repeat) = self.resent.get(place).filter(|repeat| repeat.at <= newest.at) {
-            let overdue = repeat.at + patience <= now;
-            // Whether some of it is on its way, and not yet lost.
-            let mut waits = false;
-            let mut index = self.index_of(repeat.start.max(self.una));
-            let mut start = self.start_of(index);
-            while let Some(run) = self.runs.get(index).copied().filter(|_| start.before(repeat.end)) {
-                if run.fate == Fate::Flying && run.resent && run.sent_at == repeat.at {
-                    let overtaken = newest.is_after(Sent { at: run.sent_at, end: run.end });
-                    if overtaken && overdue {
-                        self.mark(index, start, lost);
-                    } else {
-                        waits = true;
-                    }
-                }
-                start = run.end;
-                index += 1;
-            }
-            match (waits, overdue) {
-                (false, _) => self.resent.remove(place),
-                (true, true) => place += 1,
-                (true, false) => return lost.look_again(repeat.at + patience),
-            }
-        }
-    }
-
-    /// What is on its way again has to be looked at again.
-    fn search_anew(&mut self) {
-        self.original_from = self.una;
-        let mut start = self.una;
-        let runs = self.runs.iter().map(|run| (core::mem::replace(&mut start, run.end), run));
-        let again = runs.filter(|(_, run)| run.fate == Fate::Flying && run.resent);
-        self.resent.replace(again.map(|(start, run)| Repeat { at: run.sent_at, start, end: run.end }));
-    }
-
-    /// Marks a run that begins at `start` as lost.
-    fn mark(&mut self, index: usize, start: SeqNum, lost: &mut Lost) {
-        let mut run = self.runs[index];
-        let len = run.end - start;
-        lost.mark(&mut run, len);
-        self.replace(index, start, run);
     }
 
     /// Applies `f` to all of `[start, end)`, cut out exactly; false if that would make more than `most` runs.

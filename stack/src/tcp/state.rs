@@ -7,6 +7,7 @@ use super::ecn::Ecn;
 use super::fast_open::Unconfirmed;
 use super::handshake::{Clock, Opening, Terms};
 use super::pacing::Pacer;
+use super::plpmtud::Plpmtud;
 use super::receiver::Receiver;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
@@ -83,6 +84,8 @@ pub(crate) struct Open {
     pub(crate) congestion: Controller,
     /// Boxed: most connections do without.
     pub(crate) ecn: Option<Box<Ecn>>,
+    /// The search for the path's MTU. Boxed: most connections do without.
+    pub(crate) plpmtud: Option<Box<Plpmtud>>,
     pub(crate) rtt: Rtt,
     pub(crate) pacer: Pacer,
     /// The last rate of delivery that the application did not limit, in bytes per second.
@@ -110,6 +113,11 @@ impl Open {
         while let Some(lost) = self.sender.board.rate.poll_lost() {
             self.congestion.on_lost(now, &lost);
         }
+    }
+
+    /// What was marked lost does not concern the congestion control.
+    pub(crate) fn forget_losses(&mut self) {
+        while self.sender.board.rate.poll_lost().is_some() {}
     }
 }
 

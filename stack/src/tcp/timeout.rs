@@ -84,6 +84,7 @@ impl Connection {
                 let reneged = open.sender.board.sacked() * u32::from(open.sender.board.has_reneged());
                 let lost = open.recovery.handle_timeout(now, una, nxt, &mut open.sender.board);
                 self.common.counters.lost_retransmits += lost.again.div_ceil(open.sender.smss);
+                open.check_black_hole(now, &mut self.common, open.sender.retries - 1);
                 open.tell_losses(now);
                 open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
                 if let Some(ecn) = &mut open.ecn {

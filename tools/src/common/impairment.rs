@@ -42,6 +42,9 @@ pub(crate) struct ImpairmentArgs {
     /// Keep the queue short by CoDel: mark what is ECN-capable, drop the rest; `5ms 100ms` (target and interval)
     #[arg(long, value_name = "TIMES", requires = "rate", num_args = 0..=1, default_missing_value = "5ms 100ms")]
     codel: Option<String>,
+    /// Largest IP packet that passes; larger ones vanish, and nobody is told
+    #[arg(long, value_name = "BYTES")]
+    path_mtu: Option<usize>,
     /// Most frames held at once; what comes on top is dropped
     #[arg(long, value_name = "FRAMES")]
     limit: Option<usize>,
@@ -70,7 +73,11 @@ impl ImpairmentArgs {
         let options = self.options(self.delay.clone());
         let jitter = ("jitter", self.jitter.clone());
         let given = options.into_iter().chain([jitter]).filter_map(|(word, value)| Some((word, value?)));
-        let typed = |word| if word == "mark" { "mark-threshold" } else { word };
+        let typed = |word| match word {
+            "mark" => "mark-threshold",
+            "mtu" => "path-mtu",
+            word => word,
+        };
         given.map(|(word, value)| format!(" --{} {}", typed(word), quote(&value))).collect()
     }
 
@@ -90,7 +97,7 @@ impl ImpairmentArgs {
     }
 
     /// Each option and its value, jitter being the delay's.
-    fn options(&self, delay: Option<String>) -> [(&'static str, Option<String>); 11] {
+    fn options(&self, delay: Option<String>) -> [(&'static str, Option<String>); 12] {
         [
             ("delay", delay),
             ("distribution", self.distribution.clone()),
@@ -102,6 +109,7 @@ impl ImpairmentArgs {
             ("queue", self.queue.map(|queue| queue.to_string())),
             ("mark", self.mark_threshold.clone()),
             ("codel", self.codel.clone()),
+            ("mtu", self.path_mtu.map(|mtu| mtu.to_string())),
             ("limit", self.limit.map(|limit| limit.to_string())),
         ]
     }

@@ -9,7 +9,7 @@ use ustack::device::Device;
 use ustack::ip::route::Route;
 use ustack::net::Net;
 use ustack::sim::{Impaired, Impairment};
-use ustack::tcp::EcnPolicy;
+use ustack::tcp::{EcnPolicy, MtuProbing};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
 use ustack_tools::events::EventLog;
@@ -36,6 +36,9 @@ pub(crate) struct StackArgs {
     /// TCP Fast Open: take data in SYNs from clients with a cookie, and ask servers for theirs
     #[arg(long, help_heading = "TCP")]
     pub(crate) fast_open: bool,
+    /// Look for the largest segments that the path takes: off, black-hole (as by default: when large ones vanish), always
+    #[arg(long, value_name = "WHEN", value_parser = mtu_probing, help_heading = "TCP")]
+    pub(crate) mtu_probing: Option<MtuProbing>,
 }
 
 /// Connections of one listener that Fast Open has begun and that are not confirmed.
@@ -59,6 +62,11 @@ pub(crate) struct RunArgs {
 fn ecn_policy(word: &str) -> Result<EcnPolicy, String> {
     let expected = || format!("expected {} or a number from 0 to 5", EcnPolicy::NAMES.join(", "));
     EcnPolicy::named(word).ok_or_else(expected)
+}
+
+fn mtu_probing(word: &str) -> Result<MtuProbing, String> {
+    let expected = || format!("expected {}", MtuProbing::NAMES.join(", "));
+    MtuProbing::named(word).ok_or_else(expected)
 }
 
 /// What can run: checked, but nothing is open yet.
@@ -150,6 +158,7 @@ impl Plan {
             stack.tcp.fast_open_queue = FAST_OPEN_QUEUE;
             stack.tcp.fast_open_connect = true;
         }
+        stack.tcp.mtu_probing = self.args.mtu_probing.unwrap_or_default();
         stack.tcp.ecn = self.args.run.ecn.unwrap_or_default();
         let (net, events) = (Net::new(Stack::new(stack)), events_args.log()?);
         let refused =

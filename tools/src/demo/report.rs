@@ -116,7 +116,7 @@ impl Tally {
         let sum = |of: fn(&Counts) -> u64| counts.iter().map(of).sum();
         Self {
             frames: sum(|c| c.frames),
-            lost: sum(|c| c.lost + c.overflowed + c.early),
+            lost: sum(|c| c.lost + c.overflowed + c.early + c.too_long),
             overtook: sum(|c| c.reordered),
             twice: sum(|c| c.duplicated),
             damaged: sum(|c| c.corrupted),

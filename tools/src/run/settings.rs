@@ -6,7 +6,7 @@ use ustack::buf::frame::{Capabilities, InterfaceId, Medium};
 use ustack::ip::route::{Prefix, Route};
 use ustack::link::InterfaceConfig;
 use ustack::tcp::congestion::Algorithm;
-use ustack::tcp::{self, EcnPolicy, SynCookiePolicy};
+use ustack::tcp::{self, EcnPolicy, MtuProbing, SynCookiePolicy};
 use ustack::time::{Duration, Instant};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, Error, Stack};
@@ -110,6 +110,9 @@ const KEYS: &[(&str, &str, Set)] = &[
     ("send_tuning", "0 or 1", |s, v| put(&mut s.tcp.send_tuning, truth(v))),
     ("recv_tuning", "0 or 1", |s, v| put(&mut s.tcp.recv_tuning, truth(v))),
     ("max_mss", "bytes", |s, v| put(&mut s.tcp.max_mss, v.parse().ok().map(Some))),
+    ("mtu_probing", "0 (off), 1 (after a black hole) or 2 (always)", |s, v| {
+        put(&mut s.tcp.mtu_probing, MtuProbing::named(v))
+    }),
     ("timestamps", "0 or 1", |s, v| put(&mut s.tcp.timestamps, truth(v))),
     ("sack", "0 or 1", |s, v| put(&mut s.tcp.sack, truth(v))),
     ("window_scaling", "0 or 1", |s, v| put(&mut s.tcp.window_scaling, truth(v))),

@@ -19,6 +19,7 @@ pub(super) const SYSCTLS: &[(&str, &str)] = &[
     ("tcp_keepalive_probes", "keepalive_count"),
     ("tcp_congestion_control", "congestion"),
     ("tcp_ecn", "ecn"),
+    ("tcp_mtu_probing", "mtu_probing"),
     ("tcp_fastopen_key", "fastopen_key"),
 ];
 

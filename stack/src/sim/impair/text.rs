@@ -16,7 +16,7 @@ pub struct ImpairmentError {
     pub expected: &'static str,
 }
 
-const WORDS: &str = "expected delay, distribution, loss, duplicate, corrupt, reorder, gap, rate, queue, mark, codel, limit or seed";
+const WORDS: &str = "expected delay, distribution, loss, duplicate, corrupt, reorder, gap, rate, queue, mark, codel, mtu, limit or seed";
 const TIME: &str = "expected a time with its unit, such as 10ms (ns, us, ms, s)";
 const PERCENT: &str = "expected a percentage from 0% to 100%";
 const NUMBER: &str = "expected a whole number";
@@ -57,6 +57,7 @@ impl FromStr for Impairment {
                     let interval = words.optional(time, TIME)?.unwrap_or(usual.interval);
                     this.codel = Some(Codel { target, interval });
                 }
+                "mtu" => this.mtu = Some(words.required(number, NUMBER)?),
                 "limit" => this.limit = words.required(number, NUMBER)?,
                 "seed" => this.seed = Some(words.required(number, NUMBER)?),
                 _ => return Err(words.error(WORDS)),
@@ -290,6 +291,9 @@ impl fmt::Display for Impairment {
         if let Some(Codel { target, interval }) = self.codel {
             out.word(format_args!("codel {} {}", Time(target), Time(interval)))?;
         }
+        if let Some(mtu) = self.mtu {
+            out.word(format_args!("mtu {mtu}"))?;
+        }
         if self.limit != DEFAULT_LIMIT {
             out.word(format_args!("limit {}", self.limit))?;
         }
@@ -374,7 +378,7 @@ mod tests {
     #[test]
     fn reads_what_netem_reads() {
         let text = "delay 100ms 10ms 25% distribution normal loss 0.3% 25% duplicate 1% corrupt 0.1% \
-                    reorder 25% 50% gap 5 rate 10mbit 20 limit 500 seed 42";
+                    reorder 25% 50% gap 5 rate 10mbit 20 mtu 1280 limit 500 seed 42";
         let expected = Impairment {
             delay: 100.ms(),
             jitter: 10.ms(),
@@ -394,6 +398,7 @@ mod tests {
             queue: None,
             mark: None,
             codel: None,
+            mtu: Some(1280),
             limit: 500,
             seed: Some(42),
         };

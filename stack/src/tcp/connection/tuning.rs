@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::tcp::options::Keepalive;
+use crate::tcp::plpmtud::MtuProbing;
 use crate::tcp::receiver::Owed;
 use crate::tcp::sizing::Pressure;
 use crate::tcp::state::Block;
@@ -56,6 +57,18 @@ impl Connection {
         if let Block::Open(open) = &mut self.block {
             open.set_pacing_rate(pacing);
             self.common.dirty = true;
+        }
+    }
+
+    /// Begins to look for the path's MTU, or stops it (RFC 4821).
+    pub fn set_mtu_probing(&mut self, now: Instant, probing: MtuProbing) {
+        let common = &mut self.common;
+        if core::mem::replace(&mut common.settings.mtu_probing, probing) == probing {
+            return;
+        }
+        if let Block::Open(open) = &mut self.block {
+            open.set_mtu_probing(now, common);
+            common.dirty = true;
         }
     }
 

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::TcpInfo;
 use crate::tcp::ecn::EcnMode;
+use crate::tcp::plpmtud::MtuSearch;
 use crate::time::Duration;
 
 /// The line of `ss -ti`: what is zero or unknown is left out, times are in milliseconds.
@@ -42,6 +43,9 @@ impl TcpInfo {
     fn show_windows(&self, line: &mut Line<'_, '_>) {
         line.number("mss", self.snd_mss);
         line.number("pmtu", self.pmtu);
+        if let Some(MtuSearch { low, high, .. }) = self.mtu_search {
+            line.put(format_args!("mtu_search:{low},{high}"));
+        }
         line.number("rcvmss", self.rcv_mss);
         line.number("advmss", self.advmss);
         line.number("cwnd", self.cwnd / u64::from(self.snd_mss).max(1));

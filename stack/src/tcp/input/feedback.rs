@@ -161,7 +161,8 @@ impl Open {
         let sender = &self.sender;
         // Both streams are over: the answer to our FIN takes the peer to TIME-WAIT, and nothing is left to wait for.
         let prompt = sender.fin && self.receiver.fin && sender.flight() == 1;
-        Path { smss: sender.smss, srtt: self.rtt.srtt(), min_rtt: self.rtt.min_rtt(), prompt }
+        let (srtt, min_rtt) = (self.rtt.srtt(), self.rtt.min_rtt());
+        Path { smss: sender.smss, srtt, min_rtt, prompt, mtu_probe: self.mtu_probe() }
     }
 
     /// The recovery has changed something: the congestion control hears of it, and the rate reduction begins or goes on.
@@ -186,7 +187,13 @@ impl Open {
         }
         let counters = &mut common.counters;
         counters.lost_retransmits += change.lost_again.div_ceil(self.sender.smss);
-        self.tell_losses(now);
+        if change.signal == Signal::ProbeLost {
+            self.forget_losses();
+            self.take_mtu_loss(now, common);
+        } else {
+            self.tell_losses(now);
+        }
+        let counters = &mut common.counters;
         if let Some(undone) = change.undone {
             // RFC 4015 section 3: the window and the threshold as they were before.
             self.congestion.undo(now);
@@ -203,12 +210,12 @@ impl Open {
             let flight = self.flight_at_exit();
             self.congestion.on_recovery_exit(now, flight);
         }
-        if change.signal != Signal::None {
+        if matches!(change.signal, Signal::Begins | Signal::Repaired) {
             let flight = self.whole_flight(flight);
             self.reduce_for_loss(&Loss { now, flight, kind: LossKind::Fast });
         }
         match change.signal {
-            Signal::None => {}
+            Signal::None | Signal::ProbeLost => {}
             Signal::Begins => {
                 counters.recoveries += 1;
                 counters.reno_recoveries += u32::from(!self.terms.sack);

@@ -100,6 +100,9 @@ impl Output<'_> {
         let why = self.why(reason).with("retries", u64::from(self.open.sender.retries));
         self.open.sender.board.handle_resent(self.now, start, taken);
         self.open.recovery.handle_resent(self.now, start, taken);
+        if let Some(plpmtud) = &mut self.open.plpmtud {
+            plpmtud.handle_resent(start, taken);
+        }
         self.open.pacer.handle_sent(self.now, u64::from(len));
         if start == self.open.sender.snd_una {
             // RFC 6298 section 5: the timer is for the first; what is sent again has its full time.

@@ -1,6 +1,7 @@
 //! What a recovery hears, and what it answers.
 
 use crate::tcp::decision::{Evidence, LostBy, Reduction};
+use crate::tcp::plpmtud::Probe;
 use crate::tcp::sack::Acked;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
@@ -55,6 +56,8 @@ pub(crate) enum Signal {
     Begins,
     /// A probe has repaired a loss: a recovery that is over as it begins.
     Repaired,
+    /// A probe of the path's MTU is lost, and nothing else: it is sent again in pieces, without blaming congestion.
+    ProbeLost,
 }
 
 /// An acknowledgment as the recovery sees it; the scoreboard has already taken it.
@@ -105,6 +108,8 @@ pub(crate) struct Path {
     pub(crate) min_rtt: Option<Duration>,
     /// The peer acknowledges what is in flight at once.
     pub(crate) prompt: bool,
+    /// The probe of its MTU that is on its way.
+    pub(crate) mtu_probe: Option<Probe>,
 }
 
 /// What to do when the probe timer fires.

@@ -19,6 +19,7 @@ use self::rack::{Rack, View};
 use self::tlp::{Answer, Tlp};
 use self::undo::{Proof, Undo};
 use super::decision::{Evidence, LostBy, Reduction};
+use super::plpmtud::Probe;
 use super::sack::{Lost, Scoreboard};
 use crate::time::{Duration, Instant};
 use crate::why::Reason;
@@ -157,6 +158,11 @@ impl Recovery {
         self.frto.waits() && self.first_due.is_none()
     }
 
+    /// Whether nothing is amiss: all that is in flight may well have arrived.
+    pub(crate) fn is_calm(&self, board: &Scoreboard) -> bool {
+        self.phase == Phase::Open && self.dup_acks == 0 && board.sacked() == 0 && board.lost() == 0
+    }
+
     /// Why a retransmission goes out now.
     pub(crate) fn reason(&self) -> Reason {
         self.first_due.unwrap_or(match self.phase {
@@ -199,7 +205,7 @@ impl Recovery {
             self.end();
         }
         let (lost, by) = self.find_lost(ack, board);
-        self.take_lost(lost, by, ack.una, ack.nxt, &mut change);
+        self.take_lost(lost, by, (ack.una, ack.nxt), &ack.path, board, &mut change);
         if repaired && change.signal == Signal::None {
             self.undo.forget();
             change.signal = Signal::Repaired;
@@ -258,7 +264,7 @@ impl Recovery {
     ) -> Change {
         let lost = self.detect(now, path, board);
         let mut change = Change::default();
-        self.take_lost(lost, LostBy::ReorderingTimer, una, nxt, &mut change);
+        self.take_lost(lost, LostBy::ReorderingTimer, (una, nxt), path, board, &mut change);
         change
     }
 
@@ -320,9 +326,13 @@ impl Recovery {
         }
     }
 
-    /// Segments became too large for the path: what was in flight is sent again, without blaming congestion.
-    pub(crate) fn handle_too_large(&mut self, board: &mut Scoreboard) {
-        board.mark_all_lost();
+    /// Segments became too large for the path, or the probe of its MTU was: what was in flight, or that alone, is sent again,
+    /// without blaming congestion.
+    pub(crate) fn handle_too_large(&mut self, board: &mut Scoreboard, probe: Option<Probe>) {
+        match probe {
+            Some(probe) => board.mark_lost(probe.start, probe.end()),
+            None => board.mark_all_lost(),
+        }
         self.dup_acks = 0;
         self.first_due = Some(Reason::RecoveryRetransmit);
     }
@@ -436,10 +446,25 @@ impl Recovery {
     }
 
     /// What was marked lost may begin a recovery.
-    fn take_lost(&mut self, lost: Lost, by: LostBy, una: SeqNum, nxt: SeqNum, change: &mut Change) {
+    fn take_lost(
+        &mut self,
+        lost: Lost,
+        by: LostBy,
+        (una, nxt): (SeqNum, SeqNum),
+        path: &Path,
+        board: &Scoreboard,
+        change: &mut Change,
+    ) {
         (change.lost, change.lost_again) = (lost.newly, lost.again);
         change.lost_by = Some(by).filter(|_| lost.newly > 0);
-        if self.phase == Phase::Open && change.lost > 0 {
+        if self.phase != Phase::Open || change.lost == 0 {
+            return;
+        }
+        if path.mtu_probe.is_some_and(|probe| board.lost_lies_within(probe.start, probe.end())) {
+            // RFC 4821 section 7.5: the loss of a probe alone is no sign of congestion.
+            self.first_due = Some(Reason::RecoveryRetransmit);
+            change.signal = Signal::ProbeLost;
+        } else {
             self.begin(una, nxt);
             change.signal = Signal::Begins;
         }
@@ -475,7 +500,8 @@ impl Recovery {
         match self.phase {
             // RFC 6582 section 3.2 steps 1 and 2.
             Phase::Open if self.dup_acks >= DUP_THRESH && self.may_begin(ack) => {
-                board.mark_head_lost(ack.path.smss);
+                let probe = ack.path.mtu_probe.filter(|probe| probe.start == ack.una);
+                board.mark_head_lost(probe.map_or(ack.path.smss, |probe| probe.len));
             }
             // Step 3, a partial acknowledgment: the next hole is lost too.
             Phase::Fast if ack.progress => {

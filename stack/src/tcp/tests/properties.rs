@@ -265,7 +265,7 @@ proptest! {
                 Act::Shutdown => drop(one.c.shutdown_write(now)),
                 Act::Close => one.c.close(now),
                 Act::Mtu(bytes) => {
-                    one.c.handle_path_mtu(bytes);
+                    one.c.handle_path_mtu(now, bytes);
                     one.limits = Limits::plain(bytes);
                 }
                 Act::Poll(most) => {

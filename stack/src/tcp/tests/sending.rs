@@ -233,7 +233,7 @@ fn a_narrower_path_is_learned_without_blaming_congestion() {
     let mut one = One::established(bare());
     one.send(3000);
     assert_eq!(one.burst(), [(1, 1000), (1001, 1000), (2001, 1000)]);
-    one.c.handle_path_mtu(620);
+    one.c.handle_path_mtu(one.now, 620);
     one.limits = Limits::plain(620);
     assert_eq!(one.burst(), [(1, 600), (601, 600), (1201, 600), (1801, 600), (2401, 600)]);
     assert_eq!(one.c.info().ssthresh, None);

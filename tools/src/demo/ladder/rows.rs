@@ -283,6 +283,7 @@ fn fate_words(frame: &Frame) -> Vec<String> {
         Some(Drop::Loss) => return vec!["lost".into()],
         Some(Drop::Overflow) => return vec!["no room: lost".into()],
         Some(Drop::Early) => return vec!["queue too long: lost".into()],
+        Some(Drop::TooLong) => return vec!["too long: lost".into()],
         None => {}
     }
     let flip = fate.corrupt.map(|Corruption { byte, bit }| format!("bit {bit} of byte {byte} flips"));

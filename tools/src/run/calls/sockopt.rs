@@ -1,7 +1,7 @@
 //! `setsockopt` and `getsockopt`.
 
 use ustack::tcp::congestion::Algorithm;
-use ustack::tcp::{EcnPolicy, Keepalive, TcpInfo};
+use ustack::tcp::{EcnPolicy, Keepalive, MtuProbing, TcpInfo};
 use ustack::time::{Duration, Instant};
 use ustack::{Error, Stack};
 
@@ -142,6 +142,11 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
         "TCP_ECN" => {
             fd.tcp.ecn = u8::try_from(number).ok().and_then(EcnPolicy::from_sysctl).ok_or("EINVAL")?
         }
+        // Ours: a number of Linux's `tcp_mtu_probing` for this socket alone.
+        "TCP_MTU_PROBING" => {
+            fd.tcp.mtu_probing =
+                u8::try_from(number).ok().and_then(MtuProbing::from_sysctl).ok_or("EINVAL")?
+        }
         "TCP_MAXSEG" => fd.tcp.max_mss = Some(u16::try_from(number).unwrap_or(u16::MAX)),
         "TCP_USER_TIMEOUT" => {
             fd.tcp.user_timeout = on.then(|| Duration::from_millis(u64::try_from(number).unwrap_or(0)));
@@ -194,6 +199,7 @@ fn current(fd: &mut Fd, stack: &mut Stack, name: &str) -> Option<OptionValue> {
         "TCP_CORK" => truth(fd.tcp.cork),
         "TCP_QUICKACK" => truth(fd.tcp.quickack),
         "TCP_ECN" => OptionValue::Int(fd.tcp.ecn.sysctl().map_or(-1, i64::from)),
+        "TCP_MTU_PROBING" => OptionValue::Int(fd.tcp.mtu_probing.sysctl().into()),
         "TCP_MAXSEG" => OptionValue::Int(max_segment(fd, &info())),
         "TCP_USER_TIMEOUT" => {
             OptionValue::Int(fd.tcp.user_timeout.map_or(0, |timeout| timeout.as_millis() as i64))

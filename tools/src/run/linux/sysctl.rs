@@ -1,5 +1,7 @@
 //! A script's settings as those of a kernel.
 
+use ustack::tcp::MtuProbing;
+
 use crate::run::settings::Settings;
 use crate::run::shell::SYSCTLS;
 
@@ -90,6 +92,8 @@ pub(super) fn of(settings: &Settings) -> Vec<Sysctl> {
     let (receive, send) = (tcp.recv_buffer, tcp.send_buffer);
     all.push(named("ipv4/tcp_rmem", format!("4096 {} {receive}", receive * 2)));
     all.push(named("ipv4/tcp_wmem", format!("4096 {0} {0}", send * 2)));
+    // As a script begins with ours, which is not the kernel's.
+    all.push(named("ipv4/tcp_mtu_probing", MtuProbing::default().sysctl().to_string()));
     all.push(truth("ipv4/tcp_timestamps", tcp.timestamps));
     all.push(truth("ipv4/tcp_sack", tcp.sack));
     all.push(truth("ipv4/tcp_window_scaling", tcp.window_scaling));
@@ -104,6 +108,9 @@ pub(super) fn of(settings: &Settings) -> Vec<Sysctl> {
 /// The value of one of our settings as Linux writes it.
 fn as_linux_says(key: &str, value: &str) -> String {
     match (key, value) {
+        ("mtu_probing", word) => {
+            MtuProbing::named(word).map_or(word.to_owned(), |probing| probing.sysctl().to_string())
+        }
         ("ecn", "off") => "0".into(),
         ("ecn", "classic") => "1".into(),
         ("ecn", "answer") => "2".into(),
