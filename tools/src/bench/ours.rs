@@ -17,7 +17,9 @@ use super::measure::CpuTime;
 use super::peer::{PORT, Way};
 
 /// Frames taken from the device before the application and the sender get their turn.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
+/// Room for the datagrams of a batch.
+const DATAGRAMS: usize = 1 << 20;
 
 /// A stack with one device.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl<D: Device> Ours<D> {
     /// The device fits no interface.
     #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
     pub fn new(device: D) -> io::Result<Self> {
-        let mut stack = Stack::new(Config::default());
+        let mut stack = Stack::new(Config { udp_receive_buffer: DATAGRAMS, ..Config::default() });
         let interface =
             stack.add_interface(ustack::time::Instant::ZERO, interface_config(), device.capabilities())?;
         Ok(Self { stack, interface, device, begin: Instant::now() })
@@ -47,13 +49,13 @@ impl<D: Device> Ours<D> {
         ustack::time::Instant::ZERO + self.begin.elapsed().into()
     }
 
-    /// Feeds a batch of frames and fires what is due; answers how many frames there were.
+    /// Feeds at most so many frames and fires what is due; answers how many frames there were.
     ///
     /// # Errors
     /// The device is gone.
-    pub fn receive(&mut self, now: ustack::time::Instant) -> io::Result<usize> {
+    pub fn receive(&mut self, now: ustack::time::Instant, most: usize) -> io::Result<usize> {
         let mut taken = 0;
-        while taken < BATCH
+        while taken < most
             && let Some(frame) = self.device.recv(now)?
         {
             self.stack.handle_frame(now, self.interface, frame);
@@ -127,7 +129,7 @@ pub fn bulk(
     let mut gauge = Gauge::new(run);
     while gauge.running() {
         let now = ours.now();
-        let taken = ours.receive(now)?;
+        let taken = ours.receive(now, BATCH)?;
         for &id in &ids {
             match way {
                 Way::Send => send(&mut ours, now, id, &chunk),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::bed::{Bed, PEER};
 use super::gauge::{Gauge, Run};
@@ -111,9 +111,11 @@ fn accept(listener: &TcpListener, run: &Run, flows: usize) -> io::Result<Vec<Tcp
 /// Nobody listens.
 pub fn connect(flows: usize) -> io::Result<Vec<TcpStream>> {
     let connect = || {
-        let stream = TcpStream::connect(SocketAddr::from((PEER, PORT)))?;
-        SockRef::from(&stream).set_tcp_congestion(CONGESTION)?;
-        Ok(stream)
+        // Before it connects: an algorithm that paces, such as BBR, leaves its pace behind when it is exchanged later.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_tcp_congestion(CONGESTION)?;
+        socket.connect(&SocketAddr::from((PEER, PORT)).into())?;
+        Ok(socket.into())
     };
     (0..flows).map(|_| connect()).collect()
 }

@@ -19,7 +19,7 @@ use ustack::{Config, Error, Stack};
 use super::bed::{Bed, CONTENDER, open_tap};
 use super::gauge::{Gauge, Run};
 use super::measure::{Cpus, percentile, pin};
-use super::ours::{Ours, interface_config};
+use super::ours::{BATCH, Ours, interface_config};
 use super::peer::PORT;
 use super::report::{Contender, Sample, Test};
 use super::smoltap::{Driven, Own, Smoltcp};
@@ -299,7 +299,7 @@ fn in_a_loop(run: &Arc<Run>, busy: bool) -> io::Result<()> {
     let mut buf = [0; 64];
     while !run.is_over() {
         let now = ours.now();
-        let taken = ours.receive(now)?;
+        let taken = ours.receive(now, BATCH)?;
         if stream.is_none() {
             stream = ours.stack.tcp_accept(now, listener).ok().map(|(id, _)| id);
         }
