@@ -82,7 +82,7 @@ fn requests_and_connections_have_each_kind_of_server() {
         let Some(tests) = tests(&[command]) else { return };
         assert_eq!(tests.len(), 2, "one processor and two");
         assert!(tests.iter().all(|test| test["unit"] == unit));
-        assert_eq!((contenders(&tests[0]).len(), contenders(&tests[1]).len()), (7, 6), "busy needs its own");
+        assert_eq!((contenders(&tests[0]).len(), contenders(&tests[1]).len()), (8, 7), "busy needs its own");
     }
 }
 

@@ -28,20 +28,24 @@ use super::smoltap::{Driven, Own, Smoltcp};
 const GLANCE: Duration = Duration::from_millis(50);
 /// Latencies that are kept of one run.
 const MAX_LATENCIES: usize = 1 << 22;
+/// How long a busy server asks before it sleeps: longer than a client takes.
+const BUSY: ustack::time::Duration = ustack::time::Duration::from_millis(1);
 /// What smoltcp's sockets have in each direction.
 const SMOLTCP_BUFFER: usize = 4096;
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Who {
-    /// `ustack::net` on tokio, one thread for the stack and the server.
+    /// `ustack::net` on one thread for the stack and the server: the one that waits drives.
     Async,
+    /// The same, asking the device again and again before it sleeps.
+    Busy,
+    /// `ustack::net` as tasks of tokio, on one thread.
+    Tokio,
     /// `ustack::blocking`, with a driver that is a thread.
     Blocking,
     /// A loop over `ustack::Stack` that sleeps when there is nothing to do.
     Loop,
-    /// The same, but never asleep.
-    Busy,
     /// The kernel over a veth.
     Kernel,
     /// smoltcp over its own TAP.
@@ -51,16 +55,17 @@ pub enum Who {
 }
 
 /// Everybody, ours first.
-pub const ALL: [Who; 7] =
-    [Who::Async, Who::Blocking, Who::Loop, Who::Busy, Who::Kernel, Who::SmoltcpOwn, Who::Smoltcp];
+pub const ALL: [Who; 8] =
+    [Who::Async, Who::Busy, Who::Tokio, Who::Blocking, Who::Loop, Who::Kernel, Who::SmoltcpOwn, Who::Smoltcp];
 
 impl Contender for Who {
     fn name(self) -> &'static str {
         match self {
             Self::Async => "ustack async",
+            Self::Busy => "ustack busy",
+            Self::Tokio => "ustack tokio",
             Self::Blocking => "ustack blocking",
             Self::Loop => "ustack loop",
-            Self::Busy => "ustack busy",
             Self::Kernel => "kernel over veth",
             Self::SmoltcpOwn => "smoltcp, own TAP",
             Self::Smoltcp => "smoltcp, our TAP",
@@ -68,7 +73,7 @@ impl Contender for Who {
     }
 
     fn is_ours(self) -> bool {
-        matches!(self, Self::Async | Self::Blocking | Self::Loop | Self::Busy)
+        !matches!(self, Self::Kernel | Self::SmoltcpOwn | Self::Smoltcp)
     }
 }
 
@@ -225,10 +230,11 @@ fn connections(run: &Arc<Run>) -> io::Result<Vec<f64>> {
 
 fn serve(who: Who, run: &Arc<Run>) -> io::Result<()> {
     match who {
-        Who::Async => asynchronous(run),
+        Who::Async => asynchronous(run, ustack::time::Duration::ZERO),
+        Who::Busy => asynchronous(run, BUSY),
+        Who::Tokio => on_tokio(run),
         Who::Blocking => blocking(run),
-        Who::Loop => in_a_loop(run, false),
-        Who::Busy => in_a_loop(run, true),
+        Who::Loop => in_a_loop(run),
         Who::Kernel => kernel(run),
         Who::SmoltcpOwn => smoltcp(Own::open()?, run),
         Who::Smoltcp => smoltcp(Phy::new(open_tap(true)?), run),
@@ -245,28 +251,43 @@ fn attached() -> io::Result<Net> {
     Ok(net)
 }
 
-fn asynchronous(run: &Run) -> io::Result<()> {
+fn asynchronous(run: &Run, busy: ustack::time::Duration) -> io::Result<()> {
+    let net = attached()?;
+    let listener = ustack::net::TcpListener::bind(&net, everywhere())?;
+    let over = async {
+        while !run.is_over() {
+            net.sleep(GLANCE.into()).await;
+        }
+    };
+    Driver::builder(&net).busy_poll(busy).block_on(async {
+        tokio::select! { ended = echo(&listener) => ended, () = over => Ok(()) }
+    })?
+}
+
+fn on_tokio(run: &Run) -> io::Result<()> {
     let net = attached()?;
     let listener = ustack::net::TcpListener::bind(&net, everywhere())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let serve = async {
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let mut buf = [0; 64];
-            while let Ok(n @ 1..) = stream.read(&mut buf).await
-                && stream.write_all(&buf[..n]).await.is_ok()
-            {}
-        }
-    };
     let over = async {
         while !run.is_over() {
             tokio::time::sleep(GLANCE).await;
         }
     };
     runtime.block_on(async {
-        tokio::select! { ended = drive(net.clone()) => ended, ended = serve => ended, () = over => Ok(()) }
+        tokio::select! { ended = drive(net.clone()) => ended, ended = echo(&listener) => ended, () = over => Ok(()) }
     })
+}
+
+/// Serves one connection after the other.
+async fn echo(listener: &ustack::net::TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let mut buf = [0; 64];
+        while let Ok(n @ 1..) = stream.read(&mut buf).await
+            && stream.write_all(&buf[..n]).await.is_ok()
+        {}
+    }
 }
 
 fn blocking(run: &Arc<Run>) -> io::Result<()> {
@@ -291,7 +312,7 @@ fn blocking(run: &Arc<Run>) -> io::Result<()> {
     driver.stop()
 }
 
-fn in_a_loop(run: &Arc<Run>, busy: bool) -> io::Result<()> {
+fn in_a_loop(run: &Run) -> io::Result<()> {
     let mut ours = Ours::new(open_tap(true)?)?;
     let settings = Settings { nodelay: true, ..Settings::default() };
     let listener = ours.stack.tcp_listen(everywhere(), 64, settings)?;
@@ -314,7 +335,7 @@ fn in_a_loop(run: &Arc<Run>, busy: bool) -> io::Result<()> {
             }
         }
         ours.flush(now);
-        if taken == 0 && !busy {
+        if taken == 0 {
             ours.idle()?;
         }
     }

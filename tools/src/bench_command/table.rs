@@ -20,7 +20,7 @@ pub(super) fn write_test(out: &mut impl Write, test: &Test) -> io::Result<()> {
         write!(out, "{:>COLUMN$}", "by CPU time")?;
     }
     columns.iter().try_for_each(|name| write!(out, "{name:>COLUMN$}"))?;
-    ours.iter().try_for_each(|name| write!(out, "  {name} is"))?;
+    ours.iter().try_for_each(|name| write!(out, "{:>COLUMN$}", format!("{} is", short(name, ours.len()))))?;
     if ours.len() == 1 && by_cpu {
         write!(out, "{:>COLUMN$}", "by CPU time")?;
     }
@@ -35,7 +35,7 @@ pub(super) fn write_test(out: &mut impl Write, test: &Test) -> io::Result<()> {
         }
         for name in &ours {
             let ratio = test.ratio(name, line.contender);
-            write!(out, "  {:>1$}", times(ratio.map(|ratio| ratio.ratio)), name.len() + 3)?;
+            write!(out, "{:>COLUMN$}", times(ratio.map(|ratio| ratio.ratio)))?;
             if let (1, Some(Ratio { by_cpu: Some(by_cpu), .. })) = (ours.len(), ratio) {
                 write!(out, "{:>COLUMN$}", times(Some(*by_cpu)))?;
             }
@@ -93,6 +93,12 @@ pub(super) fn number(value: Option<f64>) -> String {
 
 fn times(ratio: Option<f64>) -> String {
     ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x"))
+}
+
+/// What one of several of ours is called beside its siblings.
+fn short(name: &'static str, siblings: usize) -> &'static str {
+    let rest = name.strip_prefix("ustack").map(|rest| rest.trim_start_matches([',', ' ']));
+    rest.filter(|rest| siblings > 1 && !rest.is_empty()).unwrap_or(name)
 }
 
 /// Those of ours that are compared.
