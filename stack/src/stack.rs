@@ -42,7 +42,7 @@ use crate::socket::time_waits::TimeWaits;
 use crate::socket::timers::Timers;
 use crate::stats::Stats;
 use crate::tcp::isn::IsnGenerator;
-use crate::tcp::{Connection, State, TcpInfo};
+use crate::tcp::{Connection, SharedSettings, State, TcpInfo};
 use crate::time::Instant;
 
 /// A host's whole network stack as one value: no clock, no I/O, no threads.
@@ -85,6 +85,8 @@ pub struct Stack {
     parked: Parked,
     events: VecDeque<Event>,
     observer: Observer,
+    /// The settings of connections that are asleep.
+    settings: SharedSettings,
     /// What the sockets' buffers occupy.
     memory: Memory,
     // Buffers that are used again and again.
@@ -127,6 +129,7 @@ impl Stack {
             parked: Parked::default(),
             events: VecDeque::new(),
             observer: Observer::new(config.max_decisions),
+            settings: SharedSettings::default(),
             memory: Memory::new(config.max_buffer_memory),
             pool: Pool::default(),
             head: HeadBuffer::new(),
@@ -156,9 +159,9 @@ impl Stack {
         stats.memory.used = self.memory.used();
         stats.memory.pressures = self.memory.pressures;
         stats.decisions_refused = self.observer.refused();
-        for tcp in self.sockets.values().filter_map(Socket::tcp) {
-            stats.connections.add(tcp.connection.counters());
-            stats.connections.count_state(tcp.connection.state());
+        for (counters, state) in self.sockets.values().filter_map(Socket::counted) {
+            stats.connections.add(&counters);
+            stats.connections.count_state(state);
         }
         stats.tcp.fast_open_cache_overflows = self.fast_open_servers.overflows();
         stats
@@ -170,6 +173,8 @@ impl Stack {
         match self.sockets.get(id).map(|s| &s.kind) {
             None => gone,
             Some(Kind::Tcp(tcp)) => tcp_readiness(&tcp.connection),
+            // Nothing has come, and there is room.
+            Some(Kind::Asleep(_)) => Readiness { writable: true, connected: true, ..Readiness::default() },
             Some(Kind::Listener(l)) => {
                 Readiness { readable: l.listener.waiting() > 0, ..Readiness::default() }
             }
@@ -192,7 +197,7 @@ impl Stack {
     /// `NoSuchSocket`.
     pub fn local_addr(&self, id: SocketId) -> Result<SocketAddr, Error> {
         match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp.tuple.local.into()),
+            Some(Kind::Tcp(_) | Kind::Asleep(_)) => Ok(self.tcp(id)?.tuple.local.into()),
             Some(Kind::Listener(listener)) => Ok(listener.local.into()),
             Some(Kind::Udp(_)) => self.udp_local(id),
             Some(Kind::Raw(raw)) => Ok(SocketAddr::new(raw.local().unwrap_or_else(|| raw.family().any()), 0)),
@@ -206,7 +211,7 @@ impl Stack {
     /// `NotConnected`, `NoSuchSocket`.
     pub fn peer_addr(&self, id: SocketId) -> Result<SocketAddr, Error> {
         match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp.tuple.remote.into()),
+            Some(Kind::Tcp(_) | Kind::Asleep(_)) => Ok(self.tcp(id)?.tuple.remote.into()),
             Some(Kind::Udp(_)) => self.udp_peer(id),
             Some(Kind::Listener(_) | Kind::Raw(_)) => Err(Error::NotConnected),
             _ => Err(Error::NoSuchSocket),
@@ -219,7 +224,7 @@ impl Stack {
         now: Instant,
     ) -> impl Iterator<Item = (SocketId, SocketAddr, SocketAddr, TcpInfo)> {
         self.sockets.iter().filter_map(move |(id, socket)| {
-            let tcp = socket.tcp()?;
+            let tcp = socket.look()?;
             let info = TcpInfo { pmtu: tcp.path.mtu as u32, ..tcp.connection.info_at(now) };
             Some((id, tcp.tuple.local.into(), tcp.tuple.remote.into(), info))
         })
@@ -273,7 +278,7 @@ impl Stack {
     /// Closes a socket's handle. What a stream still has to send is sent, and it ends in order behind the scenes.
     pub fn close(&mut self, now: Instant, id: SocketId) {
         match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(_)) => self.close_tcp(now, id),
+            Some(Kind::Tcp(_) | Kind::Asleep(_)) => self.close_tcp(now, id),
             Some(Kind::Listener(_)) => self.close_listener(now, id),
             Some(Kind::Udp(_)) => self.close_udp(now, id),
             Some(Kind::Raw(_)) => self.close_raw(id),
@@ -286,10 +291,11 @@ impl Stack {
     /// # Errors
     /// `NoSuchSocket`; datagram and raw sockets have them among their options.
     pub fn tcp_set_ip_options(&mut self, id: SocketId, options: IpOptions) -> Result<(), Error> {
-        match self.sockets.get_mut(id).map(|s| &mut s.kind) {
-            Some(Kind::Tcp(tcp)) => tcp.ip = options,
-            Some(Kind::Listener(listener)) => listener.ip = options,
-            _ => return Err(Error::NoSuchSocket),
+        let Some(socket) = self.sockets.get_mut(id) else { return Err(Error::NoSuchSocket) };
+        if let Kind::Listener(listener) = &mut socket.kind {
+            listener.ip = options;
+        } else {
+            socket.tcp_mut().ok_or(Error::NoSuchSocket)?.ip = options;
         }
         Ok(())
     }
@@ -343,7 +349,7 @@ impl Stack {
             Some(Kind::Listener(_)) => return self.settle_listener(now, id),
             Some(Kind::Udp(_)) => self.udp_interface(id),
             Some(Kind::Raw(_)) => self.raw_interface(id),
-            None => None,
+            Some(Kind::Asleep(_)) | None => None,
         };
         self.charge(id);
         if let Some(interface) = interface {
@@ -354,12 +360,15 @@ impl Stack {
     fn handle_socket_timeout(&mut self, now: Instant, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.places.entered = None;
-        match &mut socket.kind {
-            Kind::Tcp(tcp) => tcp.connection.handle_timeout(now),
-            Kind::Listener(entry) => entry.listener.handle_timeout(now),
-            Kind::Udp(_) | Kind::Raw(_) => {}
+        if let Kind::Listener(entry) = &mut socket.kind {
+            entry.listener.handle_timeout(now);
+        } else if let Some(tcp) = socket.tcp_mut() {
+            tcp.connection.handle_timeout(now);
         }
         self.settle(now, id);
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.rest(&mut self.settings);
+        }
     }
 
     /// Takes a socket out of the table and the timers. Queues that still name it skip it.
@@ -367,8 +376,8 @@ impl Stack {
         if let Some(mut socket) = self.sockets.remove(id) {
             self.memory.charge(&mut socket.charged, 0);
             self.timers.set(id, &mut socket.places.entered, None);
-            if let Some(tcp) = socket.tcp() {
-                self.stats.connections.add(tcp.connection.counters());
+            if let Some((counters, _)) = socket.counted() {
+                self.stats.connections.add(&counters);
             }
         }
     }

@@ -18,7 +18,7 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn memory() {
     streams_allocate_nothing_for_a_segment();
     datagrams_allocate_nothing_for_a_packet();
-    an_idle_connection_holds_less_than_four_kilobytes();
+    an_idle_connection_holds_less_than_three_quarters_of_a_kilobyte();
 }
 
 /// A queue or an ordered set may grow once more after the warm-up: that is not for a segment, of which there are 100,000.
@@ -97,7 +97,7 @@ fn datagrams_allocate_nothing_for_a_packet() {
 }
 
 /// All that there is of it: its entry in each table, its control block, its buffers.
-fn an_idle_connection_holds_less_than_four_kilobytes() {
+fn an_idle_connection_holds_less_than_three_quarters_of_a_kilobyte() {
     const CONNECTIONS: usize = 2000;
     let mut twins = Twins::new(Settings::default());
     twins.connect(Settings::default());
@@ -116,5 +116,5 @@ fn an_idle_connection_holds_less_than_four_kilobytes() {
     twins.pass(Duration::from_secs(5), Duration::from_millis(500));
     let change = region.change();
     let each = (change.bytes_allocated - change.bytes_deallocated) / (2 * CONNECTIONS);
-    assert!(each < 4096, "an idle connection holds {each} bytes");
+    assert!(each < 768, "an idle connection holds {each} bytes");
 }

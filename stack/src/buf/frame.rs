@@ -1,5 +1,6 @@
 //! Frames as they pass between a device and the stack.
 
+use super::packed::{Packed, Packer, Unpacker};
 use crate::why::Why;
 
 /// A received frame, lent by the device until the next call.
@@ -148,3 +149,13 @@ pub enum Medium {
 /// Which interface of a stack, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceId(pub u32);
+
+impl Packed for InterfaceId {
+    fn pack(&self, to: &mut Packer) {
+        self.0.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        Self(u32::unpack(from))
+    }
+}

@@ -1,5 +1,6 @@
 //! A bounded set of ranges: what has arrived out of order, what was acknowledged selectively, what of a packet is there.
 
+use super::packed::packed;
 use arrayvec::ArrayVec;
 use core::ops::Range;
 
@@ -20,6 +21,8 @@ pub struct Ranges {
     clock: u64,
     covered: u64,
 }
+
+packed!(Ranges { entries, limit, clock, covered });
 
 #[derive(Clone, Debug)]
 struct Entry {

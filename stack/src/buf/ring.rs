@@ -1,5 +1,6 @@
 //! A byte ring: what an application wrote and the network has not taken yet, or the other way round.
 
+use super::packed::packed;
 use core::fmt;
 
 /// Bytes in order, with memory that comes when it is needed.
@@ -33,6 +34,8 @@ pub struct Ring {
     /// Nothing is put beyond this, whatever was promised.
     ceiling: usize,
 }
+
+packed!(Ring { memory, head, len, reach, limit, ceiling });
 
 /// The first allocation, unless the limit is lower: a small request or answer fits.
 pub(crate) const FIRST_ALLOCATION: usize = 2048;

@@ -5,6 +5,7 @@ use core::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use crate::buf::frame::InterfaceId;
+use crate::buf::packed::packed;
 
 /// An address and a port. A link-local address carries the interface that it is meaningful on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub struct Endpoint {
     /// The interface of a link-local address (`scope_id` of a socket address); 0 for any other.
     pub scope: u32,
 }
+
+packed!(Endpoint { ip, port, scope });
 
 impl Endpoint {
     /// An endpoint seen on `interface`.
@@ -89,6 +92,8 @@ pub struct Tuple {
     /// The other end.
     pub remote: Endpoint,
 }
+
+packed!(Tuple { local, remote });
 
 /// The address that means "any" in the family of `ip`.
 pub fn unspecified(ip: IpAddr) -> IpAddr {

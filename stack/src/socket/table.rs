@@ -7,8 +7,9 @@ use slotmap::SlotMap;
 use super::endpoint::{Endpoint, Tuple};
 use super::ready::ReadyQueues;
 use crate::buf::frame::InterfaceId;
+use crate::buf::packed::packed;
 use crate::raw::RawSocket;
-use crate::tcp::{Authenticator, Connection, Listener};
+use crate::tcp::{Asleep, Authenticator, Connection, Counters, Listener, SharedSettings, State};
 use crate::time::Instant;
 use crate::udp::UdpSocket;
 
@@ -33,6 +34,8 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Tcp(Box<TcpSocket>),
+    /// A TCP connection that has been at rest for a while. It wakes when anything is to be done with it.
+    Asleep(Box<Asleep>),
     Listener(Box<ListenerSocket>),
     Udp(Box<UdpEntry>),
     Raw(Box<RawSocket>),
@@ -103,6 +106,8 @@ pub struct IpOptions {
     pub traffic_class: u8,
 }
 
+packed!(IpOptions { hop_limit, traffic_class });
+
 /// Where packets to one destination go. Valid while `generation` is the routing table's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
@@ -116,24 +121,95 @@ pub(crate) struct Path {
     pub(crate) generation: u64,
 }
 
+packed!(Path { interface, next_hop, source, mtu, may_fragment, generation });
+
 impl Socket {
     pub(crate) fn new(kind: Kind) -> Self {
         Self { kind, places: Places::default(), charged: 0 }
     }
 
-    /// The stream, if it is one.
-    pub(crate) fn tcp(&self) -> Option<&TcpSocket> {
+    /// The stream, if it is one, as it is or would be if it were awake.
+    pub(crate) fn look(&self) -> Option<Look<'_>> {
         match &self.kind {
+            Kind::Tcp(tcp) => Some(Look::Awake(tcp)),
+            Kind::Asleep(asleep) => Some(Look::Asleep(Box::new(TcpSocket::wake((**asleep).clone())))),
+            _ => None,
+        }
+    }
+
+    /// What the stream has counted, and its state, if it is one.
+    pub(crate) fn counted(&self) -> Option<(Counters, State)> {
+        match &self.kind {
+            Kind::Tcp(tcp) => Some((*tcp.connection.counters(), tcp.connection.state())),
+            Kind::Asleep(asleep) => Some((asleep.counters::<Address>(), State::Established)),
+            _ => None,
+        }
+    }
+
+    /// The stream, to change it, if it is one; it wakes up for that.
+    pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
+        if let Kind::Asleep(asleep) = &self.kind {
+            let awake = TcpSocket::wake((**asleep).clone());
+            self.kind = Kind::Tcp(Box::new(awake));
+        }
+        match &mut self.kind {
             Kind::Tcp(tcp) => Some(tcp),
             _ => None,
         }
     }
 
-    /// The stream, to change it, if it is one.
-    pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
-        match &mut self.kind {
-            Kind::Tcp(tcp) => Some(tcp),
-            _ => None,
+    /// A stream at rest falls asleep, unless somebody waits for it. `settings` are those of many.
+    pub(crate) fn rest(&mut self, settings: &mut SharedSettings) {
+        if self.places.queued.is_some() || self.places.parked {
+            return;
         }
+        if let Kind::Tcp(tcp) = &mut self.kind
+            && let Some(asleep) = tcp.fall_asleep(settings)
+        {
+            self.kind = Kind::Asleep(Box::new(asleep));
+        }
+    }
+}
+
+/// A stream, to look at.
+#[derive(Debug)]
+pub(crate) enum Look<'a> {
+    Awake(&'a TcpSocket),
+    Asleep(Box<TcpSocket>),
+}
+
+impl core::ops::Deref for Look<'_> {
+    type Target = TcpSocket;
+
+    fn deref(&self) -> &TcpSocket {
+        match self {
+            Self::Awake(tcp) => tcp,
+            Self::Asleep(tcp) => tcp,
+        }
+    }
+}
+
+/// What of a stream is written before its connection when it sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    tuple: Tuple,
+    path: Path,
+    ip: IpOptions,
+}
+
+packed!(Address { tuple, path, ip });
+
+impl TcpSocket {
+    fn fall_asleep(&mut self, settings: &mut SharedSettings) -> Option<Asleep> {
+        let Self { connection, tuple, path, ip, authenticator: None, orphan: false, listener: None } = self
+        else {
+            return None;
+        };
+        connection.fall_asleep(settings, &Address { tuple: *tuple, path: *path, ip: *ip })
+    }
+
+    fn wake(asleep: Asleep) -> Self {
+        let (Address { tuple, path, ip }, connection) = asleep.wake();
+        Self { connection, tuple, path, ip, authenticator: None, orphan: false, listener: None }
     }
 }

@@ -52,7 +52,7 @@ impl Socket {
             Kind::Udp(udp) => udp.socket.memory(),
             Kind::Raw(raw) => raw.memory(),
             // What waits in a listener has sockets of its own.
-            Kind::Listener(_) => 0,
+            Kind::Listener(_) | Kind::Asleep(_) => 0,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::ip::input::To;
 use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::ports;
-use crate::socket::table::{IpOptions, Kind, ListenerSocket, Socket, SocketId, TcpSocket};
+use crate::socket::table::{IpOptions, Kind, ListenerSocket, Look, Socket, SocketId, TcpSocket};
 use crate::tcp::congestion::Algorithm;
 use crate::tcp::{
     Connection, Isns, Listener, Ports, Segment, Settings, Start, State, TcpInfo, TimeWaitVerdict, Verdict,
@@ -45,9 +45,8 @@ impl Stack {
     /// `NoSuchSocket`.
     pub fn tcp_settings(&self, id: SocketId) -> Result<Settings, Error> {
         match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(tcp)) => Ok(tcp.connection.settings().clone()),
             Some(Kind::Listener(listener)) => Ok(listener.listener.settings().clone()),
-            _ => Err(Error::NoSuchSocket),
+            _ => Ok(self.tcp(id)?.connection.settings().clone()),
         }
     }
 
@@ -223,6 +222,9 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` if nothing is there; what ended the connection out of order.
     pub fn tcp_recv(&mut self, now: Instant, id: SocketId, buf: &mut [u8]) -> Result<usize, Error> {
+        if self.is_asleep(id) {
+            return Err(Error::WouldBlock);
+        }
         self.on_tcp(now, id, |connection| connection.recv(now, buf))
     }
 
@@ -239,7 +241,11 @@ impl Stack {
     /// # Errors
     /// `WouldBlock` if nothing is there; what ended the connection out of order.
     pub fn tcp_received(&self, id: SocketId) -> Result<[&[u8]; 2], Error> {
-        Ok(self.tcp(id)?.connection.received()?)
+        match self.sockets.get(id).map(|s| &s.kind) {
+            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp.connection.received()?),
+            Some(Kind::Asleep(_)) => Err(Error::WouldBlock),
+            _ => Err(Error::NoSuchSocket),
+        }
     }
 
     /// Drops the first `n` received bytes, which `tcp_received` has shown.
@@ -561,18 +567,19 @@ impl Stack {
         result.map_err(Into::into)
     }
 
-    pub(super) fn tcp(&self, id: SocketId) -> Result<&TcpSocket, Error> {
-        match self.sockets.get(id).map(|s| &s.kind) {
-            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp),
-            _ => Err(Error::NoSuchSocket),
-        }
+    pub(super) fn tcp(&self, id: SocketId) -> Result<Look<'_>, Error> {
+        let tcp = self.sockets.get(id).and_then(Socket::look);
+        tcp.filter(|tcp| !tcp.orphan).ok_or(Error::NoSuchSocket)
     }
 
     pub(super) fn tcp_mut(&mut self, id: SocketId) -> Result<&mut TcpSocket, Error> {
-        match self.sockets.get_mut(id).map(|s| &mut s.kind) {
-            Some(Kind::Tcp(tcp)) if !tcp.orphan => Ok(tcp),
-            _ => Err(Error::NoSuchSocket),
-        }
+        let tcp = self.sockets.get_mut(id).and_then(Socket::tcp_mut);
+        tcp.filter(|tcp| !tcp.orphan).ok_or(Error::NoSuchSocket)
+    }
+
+    /// Whether it is a connection at rest: nothing is there to be read, and nothing went wrong.
+    fn is_asleep(&self, id: SocketId) -> bool {
+        self.sockets.get(id).is_some_and(|socket| matches!(socket.kind, Kind::Asleep(_)))
     }
 
     pub(super) fn listener_mut(&mut self, id: SocketId) -> Result<&mut ListenerSocket, Error> {

@@ -1,5 +1,6 @@
 //! Two stacks on a wire, in virtual time.
 
+mod asleep;
 mod merged_datagrams;
 mod trains;
 

@@ -51,7 +51,7 @@ pub(crate) struct Common {
     /// What the cork holds back leaves all the same: it has waited long enough.
     pub(crate) cork_due: bool,
     /// What both sides' user timeout options led to.
-    agreed_user_timeout: Option<Duration>,
+    pub(super) agreed_user_timeout: Option<Duration>,
     /// What a client has learned about Fast Open, until somebody takes it.
     pub(crate) fast_open: Option<Box<FastOpenReport>>,
     /// Data in a SYN was acknowledged, the peer's or ours (RFC 7413).
@@ -145,6 +145,7 @@ impl Common {
         self.timers.stop(Timer::Rto);
         self.timers.stop(Timer::UserTimeout);
         self.arm_keepalive(now);
+        self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
         if !self.tx.is_empty() || self.write_shut {
             self.arm_user_timeout(now);
         }
@@ -153,12 +154,10 @@ impl Common {
         self.dirty = true;
     }
 
-    /// The application or the peer did something: buffers are in use.
+    /// The application or the peer did something.
     pub(crate) fn handle_activity(&mut self, now: Instant) {
         self.last_active = now;
-        if self.tx.memory() + self.rx.memory() > 0 {
-            self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
-        }
+        self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
     }
 
     /// Buffers give their memory back, unless something happened meanwhile.

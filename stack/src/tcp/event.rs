@@ -1,6 +1,7 @@
 //! What a connection tells its caller: events, and what can be done without waiting.
 
 use super::error::Error;
+use crate::buf::packed::packed;
 
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +47,8 @@ pub(crate) struct Events {
     bits: u16,
     error: Option<Error>,
 }
+
+packed!(Events { bits; error: None });
 
 /// The order in which they are told.
 const ORDER: [Event; 8] = [

@@ -17,6 +17,7 @@ use super::sizing::Sizing;
 use super::state::{Open, Synchronised};
 use super::user_timeout;
 use super::watch::Watch;
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::acc_ecn::AccEcn;
@@ -135,6 +136,8 @@ pub(crate) struct Terms {
     pub(crate) signature: Option<Signature>,
 }
 
+packed!(Terms { peer_mss, mss, scaled, snd_wscale, rcv_wscale, sack, timestamps; signature: None });
+
 impl Terms {
     /// Bytes of data in a full segment of `max_segment` bytes that carries timestamps if agreed (RFC 6691).
     pub(crate) fn smss(&self, max_segment: usize) -> u32 {
@@ -165,6 +168,8 @@ pub(crate) struct Clock {
     /// Last.ACK.sent.
     pub(crate) last_ack_sent: SeqNum,
 }
+
+packed!(Clock { offset, recent, recent_at, last_ack_sent });
 
 impl Clock {
     pub(crate) const fn new(offset: u32, recent: u32, now: Instant, last_ack_sent: SeqNum) -> Self {

@@ -5,6 +5,7 @@ use super::plpmtud::MtuSearch;
 use super::recovery::Phase;
 use super::state::{Block, Open, State, Synchronised};
 use super::watch::Spent;
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 mod linux;
@@ -207,6 +208,42 @@ pub struct Counters {
     /// 1 if it ended at once from ESTABLISHED or CLOSE-WAIT (RFC 4022).
     pub estab_resets: u32,
 }
+
+packed!(Counters {
+    segs_in,
+    segs_out,
+    data_segs_in,
+    data_segs_out,
+    bytes_sent,
+    bytes_retrans,
+    bytes_acked,
+    bytes_received,
+    segs_retrans,
+    timeouts,
+    timeout_recoveries,
+    syn_timeouts,
+    spurious_timeouts,
+    recoveries,
+    reno_recoveries,
+    undos,
+    lost_retransmits,
+    loss_probes,
+    loss_probe_recoveries,
+    dup_acks_in,
+    out_of_order,
+    duplicates,
+    dsacks_in,
+    paws_rejected,
+    out_of_window,
+    holes_refused,
+    challenge_acks,
+    probes,
+    attempt_fails,
+    estab_resets,
+    mtu_probes_answered,
+    mtu_probes_lost,
+    mtu_black_holes
+});
 
 impl Counters {
     /// The connection goes to CLOSED from the state of `block`.

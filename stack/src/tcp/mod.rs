@@ -6,6 +6,7 @@
 //!
 //! The caller knows the addresses: it finds the connection for a segment, verifies the checksum before and fills it after.
 
+mod asleep;
 mod authentication;
 mod common;
 pub mod congestion;
@@ -57,6 +58,8 @@ pub use segment::{Limits, Outgoing, Ports, Segment, reset_for};
 pub use sizing::Pressure;
 pub use state::State;
 pub use time_wait::{TimeWait, TimeWaitVerdict};
+
+pub(crate) use asleep::{Asleep, SharedSettings};
 
 #[cfg(test)]
 mod testing;

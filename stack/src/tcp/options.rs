@@ -1,5 +1,6 @@
 //! What an application may set about a connection.
 
+use core::mem::discriminant;
 use std::sync::Arc;
 
 use super::authentication::Keys;
@@ -77,6 +78,35 @@ pub struct Settings {
     pub time_wait: Duration,
     /// Write decisions down for [`Stack::poll_decision`](crate::Stack::poll_decision).
     pub observe: bool,
+}
+
+/// Compares these fields of both.
+macro_rules! same {
+    ($a:ident $b:ident $($field:ident)*) => {{
+        // Without `..`: a new field must be named here or below.
+        let Settings { congestion: _, keys: _, $($field,)* } = $a;
+        true $(&& *$field == $b.$field)*
+    }};
+}
+
+impl Settings {
+    /// Whether the two say the same; congestion controls of a user's own never do.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let keys = match (&self.keys, &other.keys) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        };
+        let named = !matches!(self.congestion, Algorithm::Custom(_));
+        let congestion = named && discriminant(&self.congestion) == discriminant(&other.congestion);
+        keys && congestion
+            && same!(self other
+                nodelay cork quickack keepalive linger user_timeout advertised_user_timeout send_buffer recv_buffer
+                send_tuning recv_tuning max_mss mtu_probing timestamps sack window_scaling ecn pacing delayed_ack
+                syn_retries syn_ack_retries retries syn_cookies fast_open_queue fast_open_connect fin_wait_2_timeout
+                time_wait observe
+            )
+    }
 }
 
 impl Default for Settings {

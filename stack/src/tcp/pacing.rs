@@ -1,5 +1,6 @@
 //! Pacing: when the next segments may leave, so that a window leaves evenly instead of at once.
 
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 /// Spaces what one connection sends at a rate in bytes per second; without a rate everything may leave at once.
@@ -21,6 +22,8 @@ pub struct Pacer {
     /// Nothing leaves before this.
     blocked_until: Instant,
 }
+
+packed!(Pacer { rate, quantum, due, blocked_until });
 
 /// The largest quantum in bytes.
 const MAX_QUANTUM: u64 = 64 << 10;

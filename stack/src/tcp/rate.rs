@@ -1,5 +1,6 @@
 //! Delivery-rate samples: how fast the path delivered what one acknowledgment reports (draft-ietf-ccwg-bbr section 4.1).
 
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 
@@ -34,6 +35,18 @@ pub(crate) struct RateSampler {
     losses: Losses,
 }
 
+packed!(RateSampler {
+    delivered,
+    delivered_time,
+    first_sent_time,
+    app_limited,
+    lost,
+    newest,
+    newly_delivered,
+    newly_lost,
+    losses
+});
+
 /// What was known when a segment left (P.delivered and so on). Counters are kept modulo 2^32: no flight is longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -45,12 +58,16 @@ pub(crate) struct Stamp {
     tx_in_flight: u32,
 }
 
+packed!(Stamp { delivered_time, first_sent_time, delivered, lost, tx_in_flight });
+
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     sent_at: Instant,
     end: SeqNum,
     stamp: Stamp,
 }
+
+packed!(Newest { sent_at, end, stamp });
 
 /// What one acknowledgment says about the rate at which the path delivers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,12 +121,16 @@ pub struct LostSegment {
     pub is_app_limited: bool,
 }
 
+packed!(LostSegment { bytes, tx_in_flight, lost, delivered, is_app_limited });
+
 /// Losses that nobody has heard of yet: the first apart, the rest as one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Losses {
     kept: [LostSegment; 2],
     len: usize,
 }
+
+packed!(Losses { kept, len });
 
 const APP_LIMITED: u32 = 1 << 31;
 

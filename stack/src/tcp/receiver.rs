@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use crate::buf::packed::packed;
 use crate::buf::ranges::Ranges;
 use crate::buf::ring::Ring;
 use crate::why::Reason;
@@ -42,6 +43,11 @@ pub(crate) struct Receiver {
     /// Segments in order that are acknowledged at once: after a loss the sender has little in flight.
     quick: u16,
 }
+
+packed!(Receiver {
+    rcv_nxt, received, rcv_adv, out_of_order, fin, wscale, mss, unacked_segments, quick;
+    early_fin: None, dsack: None, owed: Owed::Nothing
+});
 
 /// The acknowledgment that we owe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

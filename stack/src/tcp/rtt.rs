@@ -1,5 +1,6 @@
 //! Round-trip time and the retransmission timeout (RFC 6298).
 
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 /// The estimator of one connection.
@@ -18,11 +19,15 @@ pub struct Rtt {
     min: WindowedMin,
 }
 
+packed!(Rtt { smoothed, latest, base, backoffs, spurious, min });
+
 #[derive(Clone, Copy, Debug)]
 struct Smoothed {
     srtt: Duration,
     rttvar: Duration,
 }
+
+packed!(Smoothed { srtt, rttvar });
 
 /// The timeout before the first sample (RFC 6298 section 2.1).
 pub const INITIAL_RTO: Duration = Duration::from_secs(1);
@@ -156,6 +161,8 @@ struct WindowedMin {
     current: Duration,
     previous: Duration,
 }
+
+packed!(WindowedMin { half, began, current, previous });
 
 impl WindowedMin {
     const fn new(window: Duration) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::rate::{RateSampler, Stamp};
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{SackBlock, SackBlocks};
@@ -41,6 +42,8 @@ pub(crate) struct Scoreboard {
     /// How fast what was sent arrives.
     pub(crate) rate: RateSampler,
 }
+
+packed!(Scoreboard { runs, una, nxt, flying, sacked, lost, repeats, lost_from, original_from, resent, rate });
 
 /// Bytes that were sent at one time and share one fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,8 @@ pub(crate) struct Sent {
     pub(crate) at: Instant,
     pub(crate) end: SeqNum,
 }
+
+packed!(Sent { at, end });
 
 /// What was marked lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

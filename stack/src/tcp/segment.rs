@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use crate::buf::packed::packed;
 use crate::why::{Reason, Why};
 use crate::wire::acc_ecn::AccEcn;
 use crate::wire::seq::SeqNum;
@@ -103,6 +104,8 @@ pub struct Ports {
     /// The peer's.
     pub remote: u16,
 }
+
+packed!(Ports { local, remote });
 
 impl Ports {
     /// The ports of the connection that a received segment belongs to.

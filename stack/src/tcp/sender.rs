@@ -1,6 +1,7 @@
 //! What we send: the send sequence space of RFC 9293 section 3.3.1 and the peer's window.
 
 use super::sack::Scoreboard;
+use crate::buf::packed::packed;
 use crate::time::Instant;
 use crate::wire::seq::SeqNum;
 
@@ -46,6 +47,26 @@ pub(crate) struct Sender {
     /// Timer expiries since the peer was last heard with progress.
     pub(crate) retries: u8,
 }
+
+packed!(Sender {
+    snd_una,
+    snd_nxt,
+    snd_max,
+    snd_wnd,
+    snd_wl1,
+    snd_wl2,
+    max_snd_wnd,
+    smss,
+    fin,
+    fin_acked,
+    board,
+    small_end,
+    cwnd_limited_to,
+    last_sent,
+    probe_due,
+    probing,
+    retries
+});
 
 impl Sender {
     /// After the handshake: the SYN is acknowledged.

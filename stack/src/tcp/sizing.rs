@@ -5,6 +5,7 @@ use super::common::Common;
 use super::event::Event;
 use super::options::Settings;
 use super::state::Open;
+use crate::buf::packed::packed;
 use crate::buf::ring;
 use crate::time::Instant;
 use crate::wire::seq::SeqNum;
@@ -35,6 +36,8 @@ pub(crate) struct Sizing {
     round: Option<Round>,
 }
 
+packed!(Sizing { send, recv, most, round; pressure: Pressure::Low });
+
 /// A round trip as the receiver sees it: it is over with the first data that the peer sent after hearing of its beginning.
 #[derive(Clone, Copy, Debug)]
 struct Round {
@@ -45,6 +48,8 @@ struct Round {
     /// What the application had read of the stream, modulo 2^32.
     read: u32,
 }
+
+packed!(Round { stamp, edge, read });
 
 impl Sizing {
     pub(crate) fn new(settings: &Settings) -> Self {

@@ -1,5 +1,6 @@
 //! The deadlines of one connection: a table indexed by an enum.
 
+use crate::buf::packed::{Packed, Packer, Unpacker};
 use crate::time::Instant;
 
 /// What a deadline is for, in the order in which those due at one time are served.
@@ -103,6 +104,23 @@ impl Timers {
         let timer = ALL.into_iter().find(|&timer| self.is_set(timer) && self.0[timer as usize] <= now)?;
         self.stop(timer);
         Some(timer)
+    }
+}
+
+/// Which are set, and when those are due.
+impl Packed for Timers {
+    fn pack(&self, to: &mut Packer) {
+        let set = ALL.into_iter().filter(|&timer| self.is_set(timer));
+        set.clone().fold(0_u16, |bits, timer| bits | 1 << timer as u16).pack(to);
+        set.for_each(|timer| self.0[timer as usize].pack(to));
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let (mut timers, bits) = (Self::new(), u16::unpack(from));
+        for timer in ALL.into_iter().filter(|&timer| bits & 1 << timer as u16 != 0) {
+            timers.set(timer, Instant::unpack(from));
+        }
+        timers
     }
 }
 

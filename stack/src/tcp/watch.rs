@@ -2,6 +2,7 @@
 
 use super::common::Common;
 use super::state::Open;
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 /// What a connection remembers of its times.
@@ -23,6 +24,10 @@ pub(crate) struct Watch {
     loss_since: Option<Instant>,
     in_loss: Duration,
 }
+
+packed!(Watch {
+    data_sent, ack_sent, data_received, largest_received, since, spent, loss_since, in_loss; limit: Limit::Idle
+});
 
 /// What keeps the sender from sending more, in the words of `ss`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,23 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
 
+use crate::buf::packed::{Packed, Packer, Unpacker};
+
 /// A sequence number. Comparisons are circular, so it has no `Ord`: use [`SeqNum::before`] and its like.
 ///
 /// Two numbers compare sensibly while they are less than 2^31 apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct SeqNum(u32);
+
+impl Packed for SeqNum {
+    fn pack(&self, to: &mut Packer) {
+        self.0.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        Self(u32::unpack(from))
+    }
+}
 
 impl SeqNum {
     /// From the number on the wire.

@@ -3,6 +3,7 @@
 use super::hystart::{Growth, HyStart};
 use super::validation::Validation;
 use super::{AckSample, Congestion, Loss, LossKind, Start, Timeout, initial_window, slow_start_increase};
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 /// The congestion control of RFC 9438.
@@ -41,6 +42,20 @@ pub struct Cubic {
     before: Option<Before>,
 }
 
+packed!(Cubic {
+    smss,
+    cwnd,
+    ssthresh,
+    cwnd_prior,
+    w_max,
+    epoch,
+    last_ack,
+    paced,
+    hystart,
+    validation,
+    before
+});
+
 /// One stage of congestion avoidance.
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
@@ -53,6 +68,8 @@ struct Epoch {
     w_est: f64,
 }
 
+packed!(Epoch { began, k, w_max, w_est });
+
 /// What the last reduction took (RFC 9438 section 4.9).
 #[derive(Clone, Copy, Debug)]
 struct Before {
@@ -62,6 +79,8 @@ struct Before {
     w_max: Option<f64>,
     epoch: Option<Epoch>,
 }
+
+packed!(Before { cwnd, ssthresh, cwnd_prior, w_max, epoch });
 
 /// How much of the window stays after a loss (RFC 9438 section 4.6).
 const BETA: f64 = 0.7;

@@ -1,6 +1,7 @@
 //! HyStart++: leaves slow start when the round-trip time tells of a queue, before the queue overflows (RFC 9406).
 
 use super::AckSample;
+use crate::buf::packed::{Packed, Packer, Unpacker, packed};
 use crate::time::Duration;
 
 /// The first slow start of a connection.
@@ -21,6 +22,8 @@ pub(super) struct HyStart {
     samples: u32,
 }
 
+packed!(HyStart { phase, round_end, last_round_min, current_round_min, samples });
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     SlowStart,
@@ -30,6 +33,27 @@ enum Phase {
         rounds: u8,
     },
     Over,
+}
+
+impl Packed for Phase {
+    fn pack(&self, to: &mut Packer) {
+        let (kind, baseline, rounds) = match *self {
+            Self::SlowStart => (0_u8, Duration::ZERO, 0),
+            Self::Over => (1, Duration::ZERO, 0),
+            Self::Conservative { baseline, rounds } => (2, baseline, rounds),
+        };
+        kind.pack(to);
+        baseline.pack(to);
+        rounds.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        match (u8::unpack(from), Duration::unpack(from), u8::unpack(from)) {
+            (0, ..) => Self::SlowStart,
+            (1, ..) => Self::Over,
+            (_, baseline, rounds) => Self::Conservative { baseline, rounds },
+        }
+    }
 }
 
 /// How slow start goes on after an acknowledgment.

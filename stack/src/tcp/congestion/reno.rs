@@ -3,6 +3,7 @@
 use super::hystart::{Growth, HyStart};
 use super::validation::Validation;
 use super::{AckSample, Congestion, Loss, Start, Timeout, initial_window, slow_start_increase};
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 /// The congestion control of RFC 5681 with the recovery exit of RFC 6582.
@@ -22,12 +23,16 @@ pub struct NewReno {
     before: Option<Before>,
 }
 
+packed!(NewReno { smss, cwnd, ssthresh, bytes_acked, after_rto, paced, hystart, validation, before });
+
 /// What the last reduction took.
 #[derive(Clone, Copy, Debug)]
 struct Before {
     cwnd: u64,
     ssthresh: u64,
 }
+
+packed!(Before { cwnd, ssthresh });
 
 /// L of RFC 3465: segments by which one acknowledgment may open the window in slow start.
 const ABC_LIMIT: u64 = 2;

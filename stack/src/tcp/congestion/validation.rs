@@ -1,6 +1,7 @@
 //! Window validation: how much of the window was used lately, and what an unused one is worth (RFC 7661).
 
 use super::AckSample;
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
 /// Measures pipeACK, what was acknowledged in a round trip, and keeps count of the non-validated phase.
@@ -12,6 +13,8 @@ pub(super) struct Validation {
     /// When the window was last validated.
     validated_at: Instant,
 }
+
+packed!(Validation { pipe_ack, period_began, validated_at });
 
 /// The non-validated period: a window is believed for so long (section 4.1).
 const NVP: Duration = Duration::from_secs(5 * 60);

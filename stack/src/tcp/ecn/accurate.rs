@@ -9,14 +9,14 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
 /// Both halves of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Accurate {
     receiver: Receiver,
     sender: Sender,
 }
 
 /// What was received under which mark.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Receiver {
     counts: Counters,
     /// Marked packets since the last segment that left.
@@ -47,7 +47,7 @@ enum Options {
 }
 
 /// What the peer says that it has received.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sender {
     counts: Counters,
     /// No segment was heard yet that acknowledges our SYN-ACK.

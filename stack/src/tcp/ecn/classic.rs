@@ -6,7 +6,7 @@ use super::{Arrival, Marks, Report};
 use crate::wire::tcp::Flags;
 
 /// Both halves of a connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Classic {
     /// As a receiver: ECE is set until CWR comes.
     echo: bool,

@@ -29,7 +29,7 @@ pub(crate) mod codepoint {
 }
 
 /// The ECN of a connection that has agreed on it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ecn {
     feedback: Feedback,
     /// New data may be sent as ECN-capable.
@@ -46,7 +46,7 @@ pub(crate) struct Ecn {
 }
 
 /// How marks are told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Feedback {
     Classic(Classic),
     Accurate(Accurate),

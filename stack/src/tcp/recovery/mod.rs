@@ -21,6 +21,7 @@ use self::undo::{Proof, Undo};
 use super::decision::{Evidence, LostBy, Reduction};
 use super::plpmtud::Probe;
 use super::sack::{Lost, Scoreboard};
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 use crate::why::Reason;
 use crate::wire::seq::SeqNum;
@@ -66,6 +67,11 @@ pub(crate) struct Recovery {
     frto: Frto,
     undo: Undo,
 }
+
+packed!(Recovery {
+    recover, began, dup_acks, last_advance, sack, probe_due, rescued, look_again, timed_out, rack, tlp, undo;
+    phase: Phase::Open, first_due: None, prr: None, frto: Frto::Off
+});
 
 /// Duplicate ACKs that mean a loss.
 const DUP_THRESH: u32 = 3;

@@ -1,6 +1,7 @@
 //! RACK: what was sent before something that has since been delivered, and is not delivered itself after some
 //! patience, is lost (RFC 8985 section 6).
 
+use crate::buf::packed::packed;
 use crate::tcp::sack::{Acked, Lost, Scoreboard, Sent};
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
@@ -37,6 +38,19 @@ pub(crate) struct Rack {
     /// RACK.dsack_round: until this is acknowledged, further DSACKs belong to the same round trip.
     dsack_round: Option<SeqNum>,
 }
+
+packed!(Rack {
+    newest,
+    rtt,
+    fack,
+    reordering_seen,
+    reorderings,
+    distance,
+    reo_wnd,
+    reo_wnd_mult,
+    reo_wnd_persist,
+    dsack_round
+});
 
 /// What RACK has to know beside the scoreboard.
 #[derive(Clone, Copy, Debug)]

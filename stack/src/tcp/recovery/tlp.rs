@@ -1,5 +1,6 @@
 //! Tail-loss probes: when nothing comes back for two round trips, one segment asks what has arrived (RFC 8985 section 7).
 
+use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::SackBlock;
@@ -23,6 +24,8 @@ pub(crate) struct Tlp {
     /// A probe left, and since then no round trip was measured.
     unmeasured: bool,
 }
+
+packed!(Tlp { due, end_seq, is_retrans, unmeasured });
 
 /// What an acknowledgment says to a probe.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Was what was sent again needed? If the peer says that it was not, the reduction is taken back: by duplicates that it
 //! reports (RFC 2883, RFC 3708), or by the timestamp that it echoes (Eifel, RFC 3522).
 
+use crate::buf::packed::packed;
 use crate::time::Instant;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::SackBlock;
@@ -11,6 +12,8 @@ pub(crate) struct Undo {
     /// Boxed, as long as it lasts: most connections have none.
     episode: Option<Box<Episode>>,
 }
+
+packed!(Undo { ; episode: None });
 
 /// One reduction and what was sent again since.
 #[derive(Clone, Copy, Debug)]

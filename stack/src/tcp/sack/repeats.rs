@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::buf::packed::{Packed, Packer, Unpacker};
 use crate::time::Instant;
 use crate::wire::seq::SeqNum;
 
@@ -10,6 +11,18 @@ use crate::wire::seq::SeqNum;
 /// them is known by the scoreboard alone.
 #[derive(Debug, Default)]
 pub(super) struct Repeats(VecDeque<Repeat>);
+
+impl Packed for Repeats {
+    fn is_plain(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn pack(&self, _: &mut Packer) {}
+
+    fn unpack(_: &mut Unpacker<'_>) -> Self {
+        Self::default()
+    }
+}
 
 /// Sequence numbers that were sent again at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
