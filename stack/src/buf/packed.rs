@@ -116,6 +116,7 @@ impl<'a> Unpacker<'a> {
 macro_rules! packed {
     ($type:ty { $($field:ident),* $(; $($fixed:ident: $value:path),*)? $(,)? }) => {
         impl $crate::buf::packed::Packed for $type {
+            #[allow(clippy::redundant_pattern_matching, reason = "a value is named, not its kind")]
             fn is_plain(&self) -> bool {
                 true $(&& $crate::buf::packed::Packed::is_plain(&self.$field))*
                     $($(&& matches!(self.$fixed, $value))*)?

@@ -63,6 +63,7 @@ const BBR: u8 = 2;
 macro_rules! packed_but {
     ($type:ident { $($field:ident),*; $($fixed:ident: $value:path),*; $($given:ident: $given_type:ty),* }) => {
         impl $type {
+            #[allow(clippy::redundant_pattern_matching, reason = "a value is named, not its kind")]
             fn is_plain(&self) -> bool {
                 true $(&& Packed::is_plain(&self.$field))* $(&& matches!(self.$fixed, $value))*
             }
@@ -82,8 +83,8 @@ macro_rules! packed_but {
 
 // The counters come first: they alone are read without waking it.
 packed_but!(Common {
-    counters, ports, timers, events, tx, rx, sizing, path_segment, max_segment, dirty, more, cork_due, agreed_user_timeout, syn_data,
-    orphaned, write_shut, read_shut, end_of_stream, write_blocked, last_active;
+    counters, ports, timers, events, tx, rx, sizing, path_segment, max_segment, dirty, more, cork_due,
+    agreed_user_timeout, syn_data, orphaned, write_shut, read_shut, end_of_stream, write_blocked, last_active;
     error: None, news: None, soft_error: None, journal: None, parting: None, fast_open: None;
     settings: Settings
 });
