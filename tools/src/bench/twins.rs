@@ -1,5 +1,6 @@
 //! Two stacks whose frames pass from hand to hand: no wire, no queue, no clock but ours. For benchmarks and for counting.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use ustack::buf::frame::{Capabilities, Medium, RxFrame};
@@ -8,8 +9,10 @@ use ustack::time::{Duration, Instant};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId, SocketId, Stack};
 
-/// The port on which the right one listens.
+/// The first port on which the right one listens.
 pub const PORT: u16 = 7;
+/// So many ports in all: one has not enough pairs for a hundred thousand connections from one address.
+const PORTS: u16 = 16;
 /// Frames that go one way before the other side answers.
 const BATCH: usize = 64;
 
@@ -38,7 +41,8 @@ pub struct Twins {
     pub right: Twin,
     /// Time at both.
     pub now: Instant,
-    listener: SocketId,
+    /// With their ports; the first was used last.
+    listeners: VecDeque<(u16, SocketId)>,
     frames: Frames,
 }
 
@@ -120,10 +124,13 @@ impl Twins {
     /// Never: both configurations are good.
     pub fn new(settings: Settings) -> Self {
         let (left, mut right) = (Twin::new(1), Twin::new(2));
-        let at = SocketAddr::new(right.address, PORT);
-        let listener = right.stack.tcp_listen(at, 128, settings).expect("the port is free");
+        let mut listen = |port| {
+            let at = SocketAddr::new(right.address, port);
+            (port, right.stack.tcp_listen(at, 128, settings.clone()).expect("the port is free"))
+        };
+        let listeners = (PORT..PORT + PORTS).map(&mut listen).collect();
         let now = Instant::ZERO + Duration::from_secs(1);
-        Self { left, right, now, listener, frames: Frames::default() }
+        Self { left, right, now, listeners, frames: Frames::default() }
     }
 
     /// A connection from left to right: the socket of each.
@@ -131,10 +138,12 @@ impl Twins {
     /// # Panics
     /// It does not come about.
     pub fn connect(&mut self, settings: Settings) -> (SocketId, SocketId) {
-        let to = SocketAddr::new(self.right.address, PORT);
+        self.listeners.rotate_left(1);
+        let (port, listener) = self.listeners[0];
+        let to = SocketAddr::new(self.right.address, port);
         let left = self.left.stack.tcp_connect(self.now, to, None, settings).expect("there is a route");
         self.exchange();
-        let (right, _) = self.right.stack.tcp_accept(self.now, self.listener).expect("it has connected");
+        let (right, _) = self.right.stack.tcp_accept(self.now, listener).expect("it has connected");
         self.forget_events();
         (left, right)
     }
