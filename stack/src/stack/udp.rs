@@ -6,6 +6,7 @@ use super::Stack;
 use super::path::LOOPBACK;
 use crate::buf::frame::{GsoKind, InterfaceId, Offload};
 use crate::error::Error;
+use crate::event::Event;
 use crate::ip::icmp_error::Problem;
 use crate::ip::input::To;
 use crate::ip::output::Meta;
@@ -261,7 +262,8 @@ impl Stack {
     /// Hands a socket a payload of datagrams of `size` bytes, of which the last may be shorter; false if they are not for it.
     fn deliver_udp(&mut self, id: SocketId, arrival: Arrival, payload: &[u8], size: usize) -> bool {
         let full = self.memory.pressure() == Pressure::Full;
-        let Some(Kind::Udp(entry)) = self.sockets.get_mut(id).map(|s| &mut s.kind) else { return false };
+        let Some(socket) = self.sockets.get_mut(id) else { return false };
+        let Kind::Udp(entry) = &mut socket.kind else { return false };
         if !entry.socket.accepts(&arrival) {
             return false;
         }
@@ -277,8 +279,10 @@ impl Stack {
             self.stats.udp.rcvbuf_errors += (datagrams - taken) as u64;
         }
         if taken > 0 {
-            self.charge(id);
-            self.announce(id);
+            self.memory.charge(&mut socket.charged, entry.socket.memory());
+            if !core::mem::replace(&mut socket.places.announced, true) {
+                self.events.push_back(Event::Socket(id));
+            }
         }
         true
     }
