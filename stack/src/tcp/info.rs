@@ -203,6 +203,8 @@ pub struct Counters {
     pub mtu_probes_lost: u32,
     /// Times that segments became smaller because all that was large seemed to vanish.
     pub mtu_black_holes: u32,
+    /// Packets that the peer reported as marked (RFC 3168, RFC 9768).
+    pub delivered_ce: u32,
     /// 1 if it ended before it was established (RFC 4022).
     pub attempt_fails: u32,
     /// 1 if it ended at once from ESTABLISHED or CLOSE-WAIT (RFC 4022).
@@ -242,7 +244,8 @@ packed!(Counters {
     estab_resets,
     mtu_probes_answered,
     mtu_probes_lost,
-    mtu_black_holes
+    mtu_black_holes,
+    delivered_ce
 });
 
 impl Counters {

@@ -75,6 +75,7 @@ impl Input<'_> {
             first_in_window: first,
         };
         let Marks { packets, bytes, .. } = marks;
+        self.common.counters.delivered_ce += packets;
         self.common.tell(self.now, || Decision::Marked { packets, bytes, first });
         let covers_losses = open.congestion.on_ecn(&signal);
         if first {
