@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use ustack::Config;
 use ustack::capture::Capture;
 use ustack::sim::Impairment;
+use ustack::tcp::MtuProbing;
 use ustack::time::{Duration, Instant};
 
 use self::kernel::Kernel;
@@ -199,6 +200,8 @@ impl Args {
         let Plan { link, seed, .. } = *plan;
         let mut config = Config::seeded(seed);
         config.tcp.observe = self.events.is_wanted();
+        // A message is a segment, however much of it is lost: heavy loss looks like a path that swallows large segments.
+        config.tcp.mtu_probing = MtuProbing::Off;
         Ok(if self.tap {
             Place::Kernel(Box::new(Kernel::new(&["demo", "--far-end"], link, config, capture)?))
         } else {
