@@ -6,7 +6,7 @@ use ustack_tools::bench::report::{Ratio, Test};
 
 const NAME: usize = 20;
 const VALUE: usize = 12;
-const COLUMN: usize = 13;
+const COLUMN: usize = 16;
 
 /// A test with all its contenders.
 pub(super) fn write_test(out: &mut impl Write, test: &Test) -> io::Result<()> {
