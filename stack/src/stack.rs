@@ -147,7 +147,7 @@ impl Stack {
         &self.config
     }
 
-    /// What was counted so far.
+    /// What was counted so far. Looks at every connection, for what each counts is summed up here.
     pub fn stats(&self) -> Stats {
         let mut stats = self.stats.clone();
         stats.reassembly_v4 = *self.reassembly.stats_v4();

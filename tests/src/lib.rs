@@ -15,6 +15,7 @@ pub mod peer;
 pub mod process;
 pub mod rfc;
 pub mod scratch;
+pub mod sim;
 pub mod source;
 pub mod tshark;
 pub mod wait;

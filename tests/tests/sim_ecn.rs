@@ -7,6 +7,7 @@ use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{EcnMode, EcnPolicy, Settings, TcpInfo};
 use ustack::time::{Duration, Instant, Units as _};
 use ustack::{SocketId, Stack};
+use ustack_tests::sim::connect;
 
 /// Bytes a second of payload that fill 20 Mbit/s: each frame carries 1448 of 1514.
 const FULL: f64 = 2_500_000.0 * 1448.0 / 1514.0;
@@ -45,16 +46,7 @@ fn flow(policy: EcnPolicy, congestion: &str, queue: &str, seconds: u64) -> Outco
         ..Settings::default()
     };
     let address = SocketAddr::new(b, 7);
-    let listener = net.node_mut(to).tcp_listen(address, 8, settings.clone()).expect("a free port");
-    let now = net.now();
-    let sender = net.node_mut(from).tcp_connect(now, address, None, settings).expect("a route");
-    let mut receiver = None;
-    net.run_until_done(Instant::ZERO + 1.secs(), |net| {
-        let now = net.now();
-        receiver = net.node_mut(to).tcp_accept(now, listener).ok().map(|(id, _)| id);
-        receiver.is_some()
-    });
-    let receiver = receiver.expect("it was accepted");
+    let (sender, receiver) = connect(&mut net, (from, to), address, &settings);
     carry(&mut net, [(from, sender), (to, receiver)], 1.secs());
     net.record_trace(usize::MAX);
     let received = carry(&mut net, [(from, sender), (to, receiver)], seconds.secs());

@@ -8,6 +8,7 @@ use ustack::time::{Duration, Instant, Units as _, at};
 use ustack::why::Reason;
 use ustack::{SocketId, Stack};
 use ustack_tests::pattern::pattern;
+use ustack_tests::sim::connect;
 
 /// What is sent in each run.
 const BYTES: usize = 1_000_000;
@@ -63,17 +64,7 @@ impl Transfer {
         let bob = net.add_host("bob", &[(b, prefix)]).expect("an address");
         let link: Impairment = link.parse().expect("netem's words");
         net.connect(alice, bob, LinkConfig::both(link));
-        let port = SocketAddr::new(b, 7);
-        let listener = net.node_mut(bob).tcp_listen(port, 1, settings.clone()).expect("a free port");
-        let client = net.node_mut(alice).tcp_connect(Instant::ZERO, port, None, settings.clone());
-        let client = client.expect("a route");
-        let mut server = None;
-        net.run_until_done(at(60.secs()), |net| {
-            let now = net.now();
-            server = net.node_mut(bob).tcp_accept(now, listener).ok();
-            server.is_some()
-        });
-        let (server, _) = server.expect("it is accepted within a minute");
+        let (client, server) = connect(&mut net, (alice, bob), SocketAddr::new(b, 7), settings);
         Self { net, alice, bob, client, server }
     }
 

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use ustack::sim::{LinkConfig, Network, NodeId};
 use ustack::tcp::{Keepalive, Settings};
-use ustack::time::{Instant, Units as _, at};
+use ustack::time::Units as _;
 use ustack::{SocketId, Stack};
 use ustack_tests::pattern::pattern;
+use ustack_tests::sim::connect;
 
 /// Two of our hosts on a link; the client has connected.
 struct Pair {
@@ -23,17 +24,7 @@ impl Pair {
         let bob = net.add_host("bob", &[(b, 24)]).expect("an address");
         net.connect(alice, bob, LinkConfig::both(link.parse().expect("netem's words")));
         net.record_trace(10_000);
-        let port = SocketAddr::new(b, 7);
-        let listener = net.node_mut(bob).tcp_listen(port, 1, settings.clone()).expect("a free port");
-        let client = net.node_mut(alice).tcp_connect(Instant::ZERO, port, None, settings.clone());
-        let client = client.expect("a route");
-        let mut server = None;
-        net.run_until_done(at(60.secs()), |net| {
-            let now = net.now();
-            server = net.node_mut(bob).tcp_accept(now, listener).ok();
-            server.is_some()
-        });
-        let (server, _) = server.expect("it is accepted within a minute");
+        let (client, server) = connect(&mut net, (alice, bob), SocketAddr::new(b, 7), settings);
         Self { net, client: (alice, client), server: (bob, server) }
     }
 

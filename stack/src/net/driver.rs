@@ -58,8 +58,7 @@ impl DriverBuilder {
     /// executor of one thread, or a join of several futures, may be the future.
     ///
     /// ```no_run
-    /// # fn main() -> std::io::Result<()> {
-    /// # let net: ustack::net::Net = unimplemented!();
+    /// # fn serve(net: ustack::net::Net) -> std::io::Result<()> {
     /// use ustack::net::{Driver, TcpListener};
     ///
     /// let listener = TcpListener::bind(&net, ([0, 0, 0, 0], 7).into())?;

@@ -132,7 +132,7 @@ impl Socket {
     pub(crate) fn look(&self) -> Option<Look<'_>> {
         match &self.kind {
             Kind::Tcp(tcp) => Some(Look::Awake(tcp)),
-            Kind::Asleep(asleep) => Some(Look::Asleep(Box::new(TcpSocket::wake((**asleep).clone())))),
+            Kind::Asleep(asleep) => Some(Look::Asleep(Box::new(TcpSocket::awake(asleep.peek())))),
             _ => None,
         }
     }
@@ -148,9 +148,8 @@ impl Socket {
 
     /// The stream, to change it, if it is one; it wakes up for that.
     pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
-        if let Kind::Asleep(asleep) = &self.kind {
-            let awake = TcpSocket::wake((**asleep).clone());
-            self.kind = Kind::Tcp(Box::new(awake));
+        if let Kind::Asleep(asleep) = &mut self.kind {
+            self.kind = Kind::Tcp(Box::new(TcpSocket::awake(asleep.wake())));
         }
         match &mut self.kind {
             Kind::Tcp(tcp) => Some(tcp),
@@ -208,8 +207,7 @@ impl TcpSocket {
         connection.fall_asleep(settings, &Address { tuple: *tuple, path: *path, ip: *ip })
     }
 
-    fn wake(asleep: Asleep) -> Self {
-        let (Address { tuple, path, ip }, connection) = asleep.wake();
+    fn awake((Address { tuple, path, ip }, connection): (Address, Connection)) -> Self {
         Self { connection, tuple, path, ip, authenticator: None, orphan: false, listener: None }
     }
 }

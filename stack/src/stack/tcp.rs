@@ -438,7 +438,7 @@ impl Stack {
         let Ok(entry) = self.listener_mut(id) else { return };
         let ip = entry.ip;
         let before = *entry.listener.stats();
-        let verdict = entry.listener.handle_with_ticket(now, tuple, start, ticket, segment);
+        let verdict = entry.listener.handle_segment(now, tuple, start, ticket, segment);
         let after = *entry.listener.stats();
         self.stats.tcp.count_listener(&before, &after);
         match verdict {

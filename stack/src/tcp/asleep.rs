@@ -19,7 +19,7 @@ use super::timer::Timer;
 use crate::buf::packed::{Packed, Packer, Unpacker};
 
 /// A connection that sleeps, behind whatever else its owner has written to the same bytes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Asleep {
     bytes: Box<[u8]>,
     /// Those of many connections are the same.
@@ -131,7 +131,7 @@ impl Connection {
         let keeps = kept.bbr.is_some() || kept.ecn.is_some() || kept.plpmtud.is_some();
         let (settings, kept) = (shared.share(&self.common.settings), keeps.then(|| Box::new(kept)));
         let asleep = Asleep { bytes: packer.finish(), settings, kept };
-        debug_assert_eq!(awake, Some(format!("{:?}", asleep.clone().wake::<T>().1)), "nothing is lost");
+        debug_assert_eq!(awake, Some(format!("{:?}", asleep.peek::<T>().1)), "nothing is lost");
         Some(asleep)
     }
 
@@ -158,13 +158,22 @@ impl Asleep {
         Packed::unpack(&mut from)
     }
 
-    /// The connection as it was, and what its owner has written.
-    pub(crate) fn wake<T: Packed>(self) -> (T, Connection) {
-        let Self { bytes, settings, kept } = self;
+    /// The connection as it is, to look at, and what its owner has written.
+    pub(crate) fn peek<T: Packed>(&self) -> (T, Connection) {
+        self.unpack(self.kept.clone())
+    }
+
+    /// The connection as it was, and what its owner has written; this value is over then.
+    pub(crate) fn wake<T: Packed>(&mut self) -> (T, Connection) {
+        let kept = self.kept.take();
+        self.unpack(kept)
+    }
+
+    fn unpack<T: Packed>(&self, kept: Option<Box<Kept>>) -> (T, Connection) {
         let Kept { bbr, ecn, plpmtud } = kept.map_or_else(Kept::default, |kept| *kept);
-        let mut from = Unpacker::new(&bytes);
+        let mut from = Unpacker::new(&self.bytes);
         let before = T::unpack(&mut from);
-        let common = Common::unpack(&mut from, Arc::unwrap_or_clone(settings));
+        let common = Common::unpack(&mut from, (*self.settings).clone());
         let congestion = match (u8::unpack(&mut from), bbr) {
             (BBR, Some(bbr)) => Controller::Bbr(bbr),
             (NEW_RENO, _) => Controller::NewReno(Packed::unpack(&mut from)),

@@ -198,13 +198,9 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
     }
 
     /// A segment from `peer` for the port, for which there is no connection.
-    /// `start` is what a connection from there would begin with.
-    pub fn handle_segment(&mut self, now: Instant, peer: K, start: Start, segment: &Segment<'_>) -> Verdict {
-        self.handle_with_ticket(now, peer, start, None, segment)
-    }
-
-    /// As `handle_segment`; `ticket` is what the Fast Open option of a SYN is worth (RFC 7413).
-    pub fn handle_with_ticket(
+    /// `start` is what a connection from there would begin with, `ticket` what the Fast Open option of a SYN is worth
+    /// (RFC 7413).
+    pub fn handle_segment(
         &mut self,
         now: Instant,
         peer: K,

@@ -256,7 +256,7 @@ impl Net {
             (End::Client, _) => self.client.handle_segment(self.now, &segment),
             (End::Server, Some(server)) => server.handle_segment(self.now, &segment),
             (End::Server, None) => {
-                match self.listener.handle_segment(self.now, 1, start(700_000), &segment) {
+                match self.listener.handle_segment(self.now, 1, start(700_000), None, &segment) {
                     Verdict::Established(connection) => self.server = Some(*connection),
                     Verdict::Reset(outgoing) => {
                         let reason = outgoing.why.reason();

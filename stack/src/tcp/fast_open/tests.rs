@@ -32,7 +32,7 @@ fn listener(queue: usize) -> Listener<u8, ()> {
 fn arrive(listener: &mut Listener<u8, ()>, client: &mut Connection, key: u8, shown: Shown) -> Verdict {
     let syn = transmit(client, at(0.ms()), &LIMITS).expect("a SYN");
     let ticket = Some(Ticket { ours: cookie(&[key; 8]), shown });
-    listener.handle_with_ticket(at(0.ms()), key, start(7000), ticket, &syn.segment())
+    listener.handle_segment(at(0.ms()), key, start(7000), ticket, &syn.segment())
 }
 
 fn opened(verdict: Verdict) -> Connection {

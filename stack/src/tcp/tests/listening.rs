@@ -38,7 +38,7 @@ fn syn_options() -> Options {
 
 fn syn(listener: &mut Listener<u8, u32>, now: Instant, peer: u8) -> Option<SynAck<u8>> {
     let header = segment(Flags::SYN, 100, SeqNum::default(), syn_options());
-    let verdict = listener.handle_segment(now, peer, start(9000), &Segment::new(header, &[]));
+    let verdict = listener.handle_segment(now, peer, start(9000), None, &Segment::new(header, &[]));
     assert!(matches!(verdict, Verdict::Done));
     listener.poll_transmit(now)
 }
@@ -48,7 +48,7 @@ fn ack(listener: &mut Listener<u8, u32>, now: Instant, syn_ack: &SynAck<u8>, dat
     let echo = syn_ack.segment.header.options.timestamps.map_or(0, |ts| ts.value);
     let options = Options { timestamps: Some(Timestamps { value: 56, echo }), ..Options::default() };
     let header = segment(Flags::ACK, 101, syn_ack.segment.header.seq + 1, options);
-    listener.handle_segment(now, syn_ack.peer, start(1), &Segment::new(header, data))
+    listener.handle_segment(now, syn_ack.peer, start(1), None, &Segment::new(header, data))
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_handshake_makes_a_connection_that_has_its_data() {
 fn an_answer_offers_nothing_that_was_not_asked_for() {
     let mut listener = listener(4);
     let header = segment(Flags::SYN, 100, SeqNum::default(), Options::default());
-    listener.handle_segment(at(0.ms()), 1, start(9000), &Segment::new(header, &[]));
+    listener.handle_segment(at(0.ms()), 1, start(9000), None, &Segment::new(header, &[]));
     let options = listener.poll_transmit(at(0.ms())).unwrap().segment.header.options;
     assert_eq!(options, Options { mss: Some(1460), ..Options::default() });
 }
@@ -107,7 +107,7 @@ fn a_half_open_entry_defends_itself() {
     let mut hear = |flags, seq, ack: u32| {
         let options = Options { timestamps: Some(Timestamps { value: 56, echo: 0 }), ..Options::default() };
         let header = segment(flags, seq, SeqNum::new(ack), options);
-        let verdict = listener.handle_segment(now, 1, start(1), &Segment::new(header, &[]));
+        let verdict = listener.handle_segment(now, 1, start(1), None, &Segment::new(header, &[]));
         let reset = matches!(verdict, Verdict::Reset(_));
         (reset, listener.poll_transmit(now).is_some(), listener.half_open())
     };
@@ -125,7 +125,7 @@ fn what_does_not_belong_to_a_listener() {
     let mut listener = listener(4);
     let mut hear = |flags| {
         let header = segment(flags, 5, SeqNum::new(77), Options::default());
-        listener.handle_segment(at(0.ms()), 1, start(1), &Segment::new(header, &[]))
+        listener.handle_segment(at(0.ms()), 1, start(1), None, &Segment::new(header, &[]))
     };
     // RFC 9293 section 3.10.7.2.
     assert!(matches!(hear(Flags::RST), Verdict::Done));
@@ -176,7 +176,7 @@ fn cookies_that_wait_to_be_sent_are_bounded() {
     let mut listener: Listener<u32, u32> = Listener::new(80, 1, Settings::default(), &mut Rng::new(7, 7));
     let header = segment(Flags::SYN, 100, SeqNum::default(), syn_options());
     for peer in 0..1000 {
-        listener.handle_segment(at(0.ms()), peer, start(9000), &Segment::new(header, &[]));
+        listener.handle_segment(at(0.ms()), peer, start(9000), None, &Segment::new(header, &[]));
     }
     assert_eq!(core::iter::from_fn(|| listener.poll_transmit(at(0.ms()))).count(), 65);
     assert_eq!(listener.stats().cookies_dropped, 1000 - 65);
