@@ -5,3 +5,4 @@ pub(crate) mod packed;
 pub mod packets;
 pub mod ranges;
 pub mod ring;
+pub mod shard;

@@ -6,9 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::frames::Frames;
 use super::sys::{self, Control, IfName};
-use super::tap::{PRIVILEGE, interface_name};
+use super::tap::{PRIVILEGE, check_queues, interface_name};
 use super::{Capabilities, Device, Error, Medium, filter, interfaces};
 use crate::buf::frame::{RxFrame, TxFrame};
+#[cfg(doc)]
+use crate::buf::shard::Shard;
 use crate::time::Instant;
 
 /// The largest IP packet of a merged frame.
@@ -90,8 +92,29 @@ impl PacketBuilder {
     /// No privilege, no such interface, or it is down or not Ethernet: the message says what mends it.
     pub fn build(self) -> Result<Packet, Error> {
         let link = EthernetLink::find(&self.name)?;
+        self.open(&link)
+    }
+
+    /// Opens so many sockets, at most [`Shard::MOST`], which share what arrives: one for each shard of a host. A frame comes to
+    /// one of them, those of one flow of TCP or UDP to the same, that of the shard to which the flow belongs
+    /// (`PACKET_FANOUT`); an old kernel shares them out in its own way.
+    ///
+    /// # Errors
+    /// As for [`Self::build`].
+    pub fn build_queues(self, count: usize) -> Result<Vec<Packet>, Error> {
+        check_queues(count)?;
+        let link = EthernetLink::find(&self.name)?;
+        let sockets = (0..count).map(|_| self.open(&link)).collect::<Result<Vec<_>, _>>()?;
+        if count > 1 {
+            let share = share(&sockets.iter().map(|socket| socket.frames.as_fd()).collect::<Vec<_>>());
+            share.map_err(|cause| Error::new(format!("cannot share {} among queues", link.name), cause))?;
+        }
+        Ok(sockets)
+    }
+
+    fn open(&self, link: &EthernetLink) -> Result<Packet, Error> {
         let mac = self.mac.unwrap_or_else(|| link.mac_beside());
-        let socket = listen(&link, mac, self.promiscuous)?;
+        let socket = listen(link, mac, self.promiscuous)?;
         let fail = |cause| Error::new(format!("cannot listen on {}", link.name), cause);
         sys::packet_switch(socket.as_fd(), libc::PACKET_VNET_HDR, true).map_err(fail)?;
         sys::packet_bind(socket.as_fd(), link.index).map_err(fail)?;
@@ -117,6 +140,19 @@ impl Device for Packet {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.frames.as_fd())
     }
+}
+
+/// Has bound sockets share what arrives.
+pub(super) fn share(sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let Some((first, others)) = sockets.split_first() else { return Ok(()) };
+    let program = filter::for_queues(sockets.len() as u32);
+    let (how, group) = match sys::packet_fanout(*first, None, libc::PACKET_FANOUT_CBPF) {
+        Ok(group) => (libc::PACKET_FANOUT_CBPF, group),
+        // Kernels before 4.3: by a hash of its own.
+        Err(_) => (libc::PACKET_FANOUT_HASH, sys::packet_fanout(*first, None, libc::PACKET_FANOUT_HASH)?),
+    };
+    others.iter().try_for_each(|socket| sys::packet_fanout(*socket, Some(group), how).map(drop))?;
+    if how == libc::PACKET_FANOUT_CBPF { sys::packet_fanout_program(*first, &program) } else { Ok(()) }
 }
 
 fn capabilities(mtu: usize, offload: bool) -> Capabilities {

@@ -11,6 +11,7 @@ use super::setup::{self, Setup};
 use super::sys::{self, Control, IfName};
 use super::{Capabilities, Cidr, Device, Error, Medium};
 use crate::buf::frame::{RxFrame, TxFrame};
+use crate::buf::shard::Shard;
 use crate::time::Instant;
 
 /// The largest IP packet of a merged frame.
@@ -97,6 +98,17 @@ impl TapBuilder {
     /// what mends it.
     pub fn build(self) -> Result<Tap, Error> {
         self.0.build().map(Tap)
+    }
+
+    /// Makes the interface with so many queues, at most [`Shard::MOST`]: one for each shard of a host
+    /// (`IFF_MULTI_QUEUE`). Each is a device of its own. A frame of the kernel's comes to one of them; those of a flow to
+    /// the one to which its last frame was written, for three seconds after that.
+    ///
+    /// # Errors
+    /// As for [`Self::build`]; an interface that was there before must have been made for several queues
+    /// (`ip tuntap add ... multi_queue`).
+    pub fn build_queues(self, count: usize) -> Result<Vec<Tap>, Error> {
+        Ok(self.0.build_queues(count)?.into_iter().map(Tap).collect())
     }
 }
 
@@ -196,18 +208,45 @@ impl QueueBuilder {
     }
 
     pub(super) fn build(mut self) -> Result<Queue, Error> {
+        let (name, file, mtu) = self.make(false)?;
+        Ok(Queue::new(name, file, self.medium, mtu, self.offload))
+    }
+
+    pub(super) fn build_queues(mut self, count: usize) -> Result<Vec<Queue>, Error> {
+        check_queues(count)?;
+        if count == 1 {
+            return Ok(vec![self.build()?]);
+        }
+        let (name, first, mtu) = self.make(true)?;
+        let mut files = vec![first];
+        while files.len() < count {
+            let opened = open(&name, self.medium, self.offload, true);
+            files.push(opened.map_err(|(step, cause)| step.explain(&name, cause))?.1);
+        }
+        let queue = |file| Queue::new(name, file, self.medium, mtu, self.offload);
+        Ok(files.into_iter().map(queue).collect())
+    }
+
+    /// Makes the interface with its first queue; answers its MTU too.
+    fn make(&mut self, several: bool) -> Result<(IfName, File, usize), Error> {
         if let Some(error) = self.nonsense.take() {
             return Err(error);
         }
         let name = interface_name(&self.name)?;
-        let (name, file) =
-            open(&name, self.medium, self.offload).map_err(|(step, cause)| step.explain(&name, cause))?;
+        let opened = open(&name, self.medium, self.offload, several);
+        let (name, file) = opened.map_err(|(step, cause)| step.explain(&name, cause))?;
         let applied = self.setup.apply(&name);
         applied.map_err(|(step, cause)| setup::explain(&name, &self.setup, step, cause))?;
         let mtu = Control::open().and_then(|control| control.mtu(&name));
         let mtu = mtu.map_err(|cause| Error::new(format!("cannot ask for the MTU of {name}"), cause))?;
-        Ok(Queue::new(name, file, self.medium, mtu, self.offload))
+        Ok((name, file, mtu))
     }
+}
+
+/// Checks how many queues are asked for.
+pub(super) fn check_queues(count: usize) -> Result<(), Error> {
+    let fits = (1..=Shard::MOST).contains(&count);
+    fits.then_some(()).ok_or_else(|| Error::invalid(format!("{count} queues"), "there can be 1 to 64"))
 }
 
 /// Checks the name of an interface.
@@ -229,11 +268,12 @@ pub(super) enum OpenStep {
     Offload,
 }
 
-/// Opens a queue on the interface `name`, which is made if it is not there. Allocates nothing.
+/// Opens a queue on the interface `name`, which is made if it is not there; one of `several` or the only one. Allocates nothing.
 pub(super) fn open(
     name: &IfName,
     medium: Medium,
     offload: bool,
+    several: bool,
 ) -> Result<(IfName, File), (OpenStep, io::Error)> {
     let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
     let file = file.map_err(|error| (OpenStep::Open, error))?;
@@ -242,7 +282,8 @@ pub(super) fn open(
         Medium::Ip => libc::IFF_TUN,
     };
     let vnet = if offload { libc::IFF_VNET_HDR } else { 0 };
-    let name = sys::tun_attach(file.as_fd(), name, kind | libc::IFF_NO_PI | vnet)
+    let queues = if several { libc::IFF_MULTI_QUEUE } else { 0 };
+    let name = sys::tun_attach(file.as_fd(), name, kind | libc::IFF_NO_PI | vnet | queues)
         .map_err(|error| (OpenStep::Attach, error))?;
     if offload {
         sys::tun_offload(file.as_fd(), OFFLOADS).map_err(|error| (OpenStep::Offload, error))?;
@@ -267,7 +308,8 @@ impl OpenStep {
             (Self::Attach, Some(libc::EBUSY)) => Error::new(format!("cannot make {name}"), cause)
                 .remedy("another process holds it: stop that or choose another name"),
             (Self::Attach, Some(libc::EINVAL)) => Error::new(format!("cannot make {name}"), cause)
-                .remedy("an interface of this name exists and is of another kind: choose another name"),
+                .remedy("an interface of this name exists and is of another kind, or has one queue where several are asked \
+                     for: choose another name"),
             (Self::Attach, _) => Error::new(format!("cannot make {name}"), cause).remedy(PRIVILEGE),
             (Self::Offload, _) => Error::new(format!("cannot switch on the offloads of {name}"), cause),
         }

@@ -70,6 +70,15 @@ impl TunBuilder {
     pub fn build(self) -> Result<Tun, Error> {
         self.0.build().map(Tun)
     }
+
+    /// Makes the interface with so many queues, one for each shard of a host, as
+    /// [`TapBuilder::build_queues`](super::TapBuilder::build_queues) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn build_queues(self, count: usize) -> Result<Vec<Tun>, Error> {
+        Ok(self.0.build_queues(count)?.into_iter().map(Tun).collect())
+    }
 }
 
 impl Device for Tun {

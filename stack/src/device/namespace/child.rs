@@ -67,7 +67,7 @@ impl Plan {
 
     fn make(&self) -> Result<(Kind, OwnedFd), Failure> {
         self.enter().map_err(at(Step::Namespaces))?;
-        let tap = self.tap.then(|| tap::open(&self.name, Medium::Ethernet, self.offload));
+        let tap = self.tap.then(|| tap::open(&self.name, Medium::Ethernet, self.offload, false));
         let (kind, end) = match tap {
             Some(Ok((_, file))) => (Kind::Tap, file.into()),
             // An ordinary user may be kept from /dev/net/tun, but not from a virtual wire.

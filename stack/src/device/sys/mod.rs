@@ -16,7 +16,8 @@ pub(crate) use namespace::{
     before_exec, die_with_parent, is_root, try_user_namespace, unshare_network, unshare_user_and_network,
 };
 pub(crate) use packet::{
-    attach_filter, packet_bind, packet_join, packet_peek, packet_socket, packet_switch, set_receive_buffer,
+    attach_filter, packet_bind, packet_fanout, packet_fanout_program, packet_join, packet_peek,
+    packet_socket, packet_switch, set_receive_buffer,
 };
 pub use signal::SignalForwarding;
 pub(crate) use signal::{kill, pidfd};

@@ -30,6 +30,30 @@ pub(crate) fn packet_switch(fd: BorrowedFd<'_>, option: libc::c_int, on: bool) -
     set_option(fd, libc::SOL_PACKET, option, &libc::c_int::from(on))
 }
 
+/// Makes the socket one of a group that share what arrives, `how` (`PACKET_FANOUT_...`): of `group`, or of a new one.
+/// Answers the group.
+pub(crate) fn packet_fanout(fd: BorrowedFd<'_>, group: Option<u16>, how: u32) -> io::Result<u16> {
+    let (group, flags) = match group {
+        Some(group) => (group, 0),
+        None => (0, libc::PACKET_FANOUT_FLAG_UNIQUEID),
+    };
+    let word: u32 = u32::from(group) | (how | flags) << 16;
+    set_option(fd, libc::SOL_PACKET, libc::PACKET_FANOUT, &word)?;
+    let mut answer: u32 = 0;
+    let mut len = size_of_val(&answer) as libc::socklen_t;
+    let place = (&raw mut answer).cast();
+    // SAFETY: `place` points to `len` writable bytes.
+    check(unsafe {
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_FANOUT, place, &raw mut len)
+    })?;
+    Ok(answer as u16)
+}
+
+/// Has a program choose which socket of the group gets a frame (`PACKET_FANOUT_CBPF`).
+pub(crate) fn packet_fanout_program(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    set_program(fd, libc::SOL_PACKET, libc::PACKET_FANOUT_DATA, program)
+}
+
 /// Has the interface let more frames through than its own: of one more address (`PACKET_MR_UNICAST`), of all groups
 /// (`PACKET_MR_ALLMULTI`), or all there are (`PACKET_MR_PROMISC`). Ends with the socket.
 pub(crate) fn packet_join(fd: BorrowedFd<'_>, index: u32, kind: libc::c_int, mac: [u8; 6]) -> io::Result<()> {
@@ -51,10 +75,7 @@ pub(crate) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: i32) -> io::Result<(
 
 /// Has the kernel drop what the program does not accept (classic BPF).
 pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
-    let len = libc::c_ushort::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // The kernel only reads the program, and before the call returns.
-    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
-    set_option(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    set_program(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, program)
 }
 
 /// What is known of the frame that waits in a packet socket.
@@ -102,6 +123,19 @@ pub(crate) fn packet_peek(fd: BorrowedFd<'_>) -> io::Result<Option<Waiting>> {
     };
     let vouched = status & (libc::TP_STATUS_CSUMNOTREADY | libc::TP_STATUS_CSUM_VALID) != 0;
     Ok(Some(Waiting { vouched }))
+}
+
+/// Sets a socket option to a program.
+fn set_program(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    program: &[libc::sock_filter],
+) -> io::Result<()> {
+    let len = libc::c_ushort::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // The kernel only reads the program, and before the call returns.
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    set_option(fd, level, option, &program)
 }
 
 /// Sets a socket option to a value of plain data.
