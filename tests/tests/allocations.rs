@@ -113,7 +113,7 @@ fn an_idle_connection_holds_less_than_three_quarters_of_a_kilobyte() {
         assert_eq!(twins.left.stack.tcp_recv(twins.now, left, &mut buf), Ok(512));
         twins.forget_events();
     }
-    twins.pass(Duration::from_secs(5), Duration::from_millis(500));
+    twins.pass(Duration::from_secs(10), Duration::from_millis(500));
     let change = region.change();
     let each = (change.bytes_allocated - change.bytes_deallocated) / (2 * CONNECTIONS);
     assert!(each < 768, "an idle connection holds {each} bytes");

@@ -175,15 +175,14 @@ fn signals_are_passed_on() {
     }
     let mut command = shell("trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done");
     command.stdout(Stdio::piped());
-    let (mut guest, _wire) = refuse_or_start(network(), command).expect("we may");
-    let forwarding = guest.forward_signals().expect("nobody else does");
-    assert!(guest.forward_signals().is_err(), "one at a time");
+    let (mut guest, _wire) = refuse_or_start(network().forward_signals(), command).expect("we may");
+    let refusal = refuse_or_start(network().forward_signals(), shell("exit 0")).expect_err("one at a time");
+    assert!(refusal.contains("another child"), "{refusal}");
     let mut line = String::new();
     let output = guest.child().stdout.take().expect("it is piped");
     BufReader::new(output).read_line(&mut line).expect("it speaks");
     raise(Signal::SIGTERM).expect("we may signal ourselves");
     assert_eq!(exit_code(guest.wait().expect("it is ours")), 9);
-    drop(forwarding);
 }
 
 #[test]

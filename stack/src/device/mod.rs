@@ -31,7 +31,7 @@ pub use offloads::{OffloadState, offloads, switch_off_offloads};
 pub use packet::{Packet, PacketBuilder};
 pub use pnet::{Pnet, PnetBuilder};
 pub use probe::{Fact, probe};
-pub use sys::{EventFd, MAX_WAIT, SignalForwarding, wait};
+pub use sys::{EventFd, MAX_WAIT, wait};
 pub use tap::{Tap, TapBuilder};
 pub use tun::{Tun, TunBuilder};
 

@@ -18,7 +18,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 
 use super::setup::Setup;
-use super::sys::{self, IfName, SignalForwarding};
+use super::sys::{self, HeldSignals, IfName, SignalForwarding};
 use super::tap::{Queue, Tap, interface_name};
 use super::{Capabilities, Cidr, Device, Error, Medium, Packet};
 use crate::buf::frame::{RxFrame, TxFrame};
@@ -55,6 +55,7 @@ pub struct Namespace {
     user: bool,
     tap: bool,
     offload: bool,
+    forward_signals: bool,
     nonsense: Option<Error>,
 }
 
@@ -62,7 +63,15 @@ impl Namespace {
     /// A private network whose link to the stack has that name.
     pub fn new(name: &str) -> Self {
         let setup = Setup { up: true, mtu: Some(DEFAULT_MTU), ..Setup::default() };
-        Self { name: name.into(), setup, user: !sys::is_root(), tap: true, offload: false, nonsense: None }
+        Self {
+            name: name.into(),
+            setup,
+            user: !sys::is_root(),
+            tap: true,
+            offload: false,
+            forward_signals: false,
+            nonsense: None,
+        }
     }
 
     /// Gives the command's side an address; can be called many times.
@@ -114,13 +123,19 @@ impl Namespace {
         self
     }
 
+    /// Passes signals that ask this process to end on to the command, from its first moment to the guest's end.
+    pub fn forward_signals(mut self) -> Self {
+        self.forward_signals = true;
+        self
+    }
+
     /// Makes the network, starts the command in it, and hands over the stack's end of the wire.
     ///
     /// The command is killed when the thread that called this ends.
     ///
     /// # Errors
-    /// The kernel gives us no namespace, the network cannot be configured, or there is no such command: the message says
-    /// which, and what mends it.
+    /// The kernel gives us no namespace, the network cannot be configured, there is no such command, or signals go to
+    /// another command already: the message says which, and what mends it.
     pub fn spawn(mut self, mut command: Command) -> Result<(Guest, Wire), Error> {
         if let Some(error) = self.nonsense.take() {
             return Err(error);
@@ -132,24 +147,36 @@ impl Namespace {
         let fail = |cause| Error::new(format!("cannot run `{program}`"), cause);
 
         let (ours, theirs) = UnixStream::pair().map_err(fail)?;
+        let forwarding = self.forward_signals.then(SignalForwarding::begin).transpose().map_err(fail)?;
+        if let Some(forwarding) = &forwarding {
+            let undo = forwarding.undo_in_child();
+            sys::before_exec(&mut command, move || Ok(undo()));
+        }
+        // A child that still has our handler takes no signal.
+        let held = HeldSignals::hold();
+        let release = held.release_in_child();
         let in_child = plan.clone();
-        sys::before_exec(&mut command, move || in_child.carry_out(theirs.as_fd()));
+        sys::before_exec(&mut command, move || {
+            release();
+            in_child.carry_out(theirs.as_fd())
+        });
         let spawned = command.spawn();
+        drop(held);
         // With the command goes our copy of the child's end, so that reading ends if the child said nothing.
         drop(command);
         match (Report::receive(ours.as_fd()).map_err(fail)?, spawned) {
             (Report::Failed(step, cause), spawned) => {
                 // A child that failed does not get as far as its program; `spawn` has waited for it.
-                drop(spawned.map(|child| Guest::new(child, 0)));
+                drop(spawned.map(|child| Guest::new(child, 0, None)));
                 Err(step.explain(&plan, cause))
             }
             (_, Err(cause)) => Err(fail(cause)),
             (Report::Made { kind, end, network }, Ok(child)) => {
-                let guest = Guest::new(child, network);
+                let guest = Guest::new(child, network, forwarding);
                 Ok((guest, Wire::new(kind, name, end, mtu, plan.offload)))
             }
             (Report::Nothing, Ok(child)) => {
-                drop(Guest::new(child, 0));
+                drop(Guest::new(child, 0, None));
                 Err(fail(io::ErrorKind::BrokenPipe.into()))
             }
         }
@@ -164,12 +191,16 @@ pub struct Guest {
     ended: Option<OwnedFd>,
     /// The number of its network namespace; 0 if there is none.
     network: u64,
+    _forwarding: Option<SignalForwarding>,
 }
 
 impl Guest {
-    fn new(child: Child, network: u64) -> Self {
+    fn new(child: Child, network: u64, forwarding: Option<SignalForwarding>) -> Self {
         let ended = sys::pidfd(child.id()).ok();
-        Self { child, ended, network }
+        if let Some(forwarding) = &forwarding {
+            forwarding.to(child.id());
+        }
+        Self { child, ended, network, _forwarding: forwarding }
     }
 
     /// Its process number.
@@ -185,14 +216,6 @@ impl Guest {
     /// The command's streams, where they were asked to be pipes.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
-    }
-
-    /// Passes signals that ask this process to end on to the command, as long as the answer lives.
-    ///
-    /// # Errors
-    /// They go to another command already.
-    pub fn forward_signals(&self) -> io::Result<SignalForwarding> {
-        SignalForwarding::to(self.child.id())
     }
 
     /// Waits until the command ends.

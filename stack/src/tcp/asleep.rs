@@ -166,7 +166,9 @@ impl Asleep {
     /// The connection as it was, and what its owner has written; this value is over then.
     pub(crate) fn wake<T: Packed>(&mut self) -> (T, Connection) {
         let kept = self.kept.take();
-        self.unpack(kept)
+        let (before, mut connection) = self.unpack(kept);
+        connection.common.handle_wake();
+        (before, connection)
     }
 
     fn unpack<T: Packed>(&self, kept: Option<Box<Kept>>) -> (T, Connection) {

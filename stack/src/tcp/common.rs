@@ -70,8 +70,11 @@ pub(crate) struct Common {
     pub(crate) last_active: Instant,
 }
 
-/// Buffers that stand empty for this long give their memory back.
+/// Buffers that stand empty for this long give their memory back, at the earliest.
 const IDLE_TIME: Duration = Duration::from_secs(1);
+/// Bits of the milliseconds by which connections differ in that: of many that were used together, few come to rest at
+/// the same time.
+const IDLE_SPREAD: u16 = 0x1fff;
 /// For how long a cork holds back what does not fill a segment.
 const CORK_TIME: Duration = Duration::from_millis(200);
 /// No path is narrower than this: TCP header, timestamps and a few bytes.
@@ -145,7 +148,7 @@ impl Common {
         self.timers.stop(Timer::Rto);
         self.timers.stop(Timer::UserTimeout);
         self.arm_keepalive(now);
-        self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
+        self.timers.set_if_unset(Timer::Idle, now + self.idle_time());
         if !self.tx.is_empty() || self.write_shut {
             self.arm_user_timeout(now);
         }
@@ -157,12 +160,24 @@ impl Common {
     /// The application or the peer did something.
     pub(crate) fn handle_activity(&mut self, now: Instant) {
         self.last_active = now;
-        self.timers.set_if_unset(Timer::Idle, now + IDLE_TIME);
+        self.timers.set_if_unset(Timer::Idle, now + self.idle_time());
+    }
+
+    /// After how much rest buffers give their memory back: another time for each pair of ports.
+    fn idle_time(&self) -> Duration {
+        let spread = (self.ports.local ^ self.ports.remote.rotate_left(7)) & IDLE_SPREAD;
+        IDLE_TIME + Duration::from_millis(spread.into())
+    }
+
+    /// A connection that was at rest is to come to rest again, even if nothing more happens.
+    pub(crate) fn handle_wake(&mut self) {
+        let due = self.last_active + self.idle_time();
+        self.timers.set(Timer::Idle, due);
     }
 
     /// Buffers give their memory back, unless something happened meanwhile.
     pub(crate) fn handle_idle(&mut self, now: Instant) {
-        let due = self.last_active + IDLE_TIME;
+        let due = self.last_active + self.idle_time();
         if due > now {
             self.timers.set(Timer::Idle, due);
             return;

@@ -85,7 +85,7 @@ impl Ustack {
             twins.connect(settings.clone());
         }
         // What is idle comes to rest first: buffers given back, state packed.
-        twins.pass(Time::from_secs(3), Time::from_millis(500));
+        twins.pass(Time::from_secs(10), Time::from_millis(500));
         Self { twins, sender, receiver, chunk: vec![7; 128 << 10] }
     }
 }

@@ -107,11 +107,11 @@ pub fn memory() -> Test {
         for round in 0..COUNTED {
             use_once(&mut twins, settings.clone())?;
             if round % 100 == 0 {
-                // Buffers are given back after a second without use: those of few connections are there at a time.
-                twins.pass(Time::from_secs(2), Time::from_millis(500));
+                // Buffers are given back after some seconds without use: those of few connections are there at a time.
+                twins.pass(Time::from_secs(10), Time::from_millis(500));
             }
         }
-        twins.pass(Time::from_secs(5), Time::from_millis(100));
+        twins.pass(Time::from_secs(10), Time::from_millis(100));
         let value = resident()?.saturating_sub(before) as f64 / (2.0 * COUNTED as f64);
         Ok(Sample { value, by_cpu: None, columns: Vec::new() })
     })

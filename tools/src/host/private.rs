@@ -15,8 +15,9 @@ pub(super) fn spawn(words: &[OsString], tap: Option<&str>, plan: &Plan) -> Resul
     let (program, arguments) = words.split_first().ok_or_else(|| Failure::Usage("no command".into()))?;
     let name = tap.unwrap_or("tap0");
     let addresses = plan.addresses();
-    let mut network =
-        addresses.kernel.iter().fold(Namespace::new(name), |network, &cidr| network.address(cidr));
+    // Signals that ask us to end are the command's.
+    let network = Namespace::new(name).forward_signals();
+    let mut network = addresses.kernel.iter().fold(network, |network, &cidr| network.address(cidr));
     for is_v4 in [true, false] {
         // Whatever CMD asks for beyond its network goes to the stack, which answers that it knows no way.
         let ours = addresses.stack.iter().find(|cidr| cidr.address().is_ipv4() == is_v4);
@@ -37,11 +38,10 @@ pub(super) fn spawn(words: &[OsString], tap: Option<&str>, plan: &Plan) -> Resul
     Ok((guest, Open { device: Box::new(wire), name: name.into(), mac: None, place: 0 }))
 }
 
-/// Waits for the command's end, whose status becomes ours. Signals that ask us to end are the command's.
+/// Waits for the command's end, whose status becomes ours.
 pub(super) async fn ended(guest: &mut Guest) -> Result<ExitCode, Failure> {
     let lost = |error: std::io::Error| Failure::Device(format!("cannot wait for the command: {error}"));
     let mut child = signal(SignalKind::child()).map_err(lost)?;
-    let _forwarding = guest.forward_signals().map_err(lost)?;
     loop {
         if let Some(status) = guest.try_wait().map_err(lost)? {
             return Ok(ExitCode::from(exit_code(status) as u8));

@@ -19,8 +19,7 @@ pub(crate) use packet::{
     attach_filter, packet_bind, packet_fanout, packet_fanout_program, packet_join, packet_peek,
     packet_socket, packet_switch, set_receive_buffer,
 };
-pub use signal::SignalForwarding;
-pub(crate) use signal::{kill, pidfd};
+pub(crate) use signal::{HeldSignals, SignalForwarding, kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 
 use std::io;

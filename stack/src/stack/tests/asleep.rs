@@ -22,7 +22,7 @@ fn a_connection_at_rest_sleeps_and_wakes_for_what_comes() {
                 assert!(!is_asleep(&wire, 0, client), "not while it is in use");
                 assert_eq!(read_all(&mut wire.hosts[1], wire.now, server).0, [7; 5000]);
                 let before = wire.hosts[0].tcp_info(client).unwrap();
-                wire.run(5.secs());
+                wire.run(10.secs());
                 assert!(is_asleep(&wire, 0, client) && is_asleep(&wire, 1, server));
                 // Who looks does not wake it.
                 assert_eq!(wire.hosts[0].tcp_info(client).unwrap(), before);
@@ -66,13 +66,26 @@ fn a_sleeping_connection_is_kept_alive_and_ends_with_its_peer() {
 }
 
 #[test]
+fn what_wakes_a_connection_without_using_it_does_not_keep_it_awake() {
+    let mut wire = Wire::new();
+    let (_, client, _) = wire.connect("10.0.0.2:7");
+    for nodelay in [true, false] {
+        wire.run(10.secs());
+        assert!(is_asleep(&wire, 0, client));
+        let settings = Settings { nodelay, ..wire.hosts[0].tcp_settings(client).unwrap() };
+        wire.hosts[0].tcp_configure(wire.now, client, settings).unwrap();
+        assert!(!is_asleep(&wire, 0, client));
+    }
+}
+
+#[test]
 fn settings_are_shared_where_they_are_the_same() {
     let mut wire = Wire::new();
     let (_, client, _) = wire.connect("10.0.0.2:7");
     let remote = "10.0.0.2:7".parse().unwrap();
     let settings = Settings { nodelay: true, ..wire.hosts[0].config().tcp.clone() };
     let other = wire.hosts[0].tcp_connect(wire.now, remote, None, settings).unwrap();
-    wire.run(5.secs());
+    wire.run(10.secs());
     assert!(is_asleep(&wire, 0, client) && is_asleep(&wire, 0, other));
     assert!(!wire.hosts[0].tcp_settings(client).unwrap().nodelay);
     assert!(wire.hosts[0].tcp_settings(other).unwrap().nodelay);

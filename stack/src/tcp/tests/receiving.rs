@@ -362,7 +362,7 @@ fn idle_buffers_give_their_memory_back() {
     one.play("> PA seq=1 \n < PA seq=1 ack=101 len=100 \n +40ms \n > A ack=101");
     one.recv(100);
     assert!(one.c.buffer_memory() > 0);
-    one.play("+2s");
+    one.play("+10s");
     assert_eq!(one.c.buffer_memory(), 0);
     assert_eq!(one.c.poll_timeout(), None);
 }
