@@ -150,7 +150,10 @@ impl Namespace {
         let forwarding = self.forward_signals.then(SignalForwarding::begin).transpose().map_err(fail)?;
         if let Some(forwarding) = &forwarding {
             let undo = forwarding.undo_in_child();
-            sys::before_exec(&mut command, move || Ok(undo()));
+            sys::before_exec(&mut command, move || {
+                undo();
+                Ok(())
+            });
         }
         // A child that still has our handler takes no signal.
         let held = HeldSignals::hold();
