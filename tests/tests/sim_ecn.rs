@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ustack::sim::{LinkConfig, Network, NodeId};
 use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{EcnMode, EcnPolicy, Settings, TcpInfo};
-use ustack::time::{Duration, Instant, Units as _};
+use ustack::time::{Duration, Units as _};
 use ustack::{SocketId, Stack};
 use ustack_tests::sim::connect;
 
