@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ustack::sim::{Impairment, LinkConfig, Network, NodeId};
 use ustack::tcp::{MtuProbing, Settings, TcpInfo};
-use ustack::time::{Duration, Instant, Units as _, at};
+use ustack::time::{Duration, Units as _};
 use ustack::why::Reason;
 use ustack::{SocketId, Stack};
 use ustack_tests::pattern::pattern;
