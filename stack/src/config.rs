@@ -1,5 +1,6 @@
 //! What is decided before the first packet.
 
+use crate::buf::shard::Shard;
 use crate::tcp;
 
 /// The configuration of a stack. `Config::default()` suits a host; give each run its own `seed`.
@@ -28,6 +29,9 @@ pub struct Config {
     pub answer_echo: bool,
     /// Decisions of observed connections that wait for `poll_decision`; what comes on top is counted and lost.
     pub max_decisions: usize,
+    /// Which part of the host this stack is, if it has several: see [`crate::net::Net::sharded`]. The limits above are each
+    /// part's.
+    pub shard: Shard,
 }
 
 impl Default for Config {
@@ -44,6 +48,7 @@ impl Default for Config {
             max_buffer_memory: 512 << 20,
             answer_echo: true,
             max_decisions: 1 << 16,
+            shard: Shard::ALONE,
         }
     }
 }

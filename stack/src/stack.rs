@@ -12,6 +12,7 @@ mod packets;
 pub mod path;
 mod raw;
 mod replies;
+pub(crate) mod shards;
 mod tcp;
 mod train;
 mod udp;
@@ -24,6 +25,7 @@ use self::memory::Memory;
 use self::observer::Observer;
 use self::output::HeadBuffer;
 use self::packets::{Parked, Pool};
+use self::shards::Outbox;
 use crate::buf::frame::{InterfaceId, RxFrame, TxFrame};
 use crate::config::Config;
 use crate::error::Error;
@@ -85,6 +87,8 @@ pub struct Stack {
     parked: Parked,
     events: VecDeque<Event>,
     observer: Observer,
+    /// What other shards have to know.
+    outbox: Outbox,
     /// The settings of connections that are asleep.
     settings: SharedSettings,
     /// What the sockets' buffers occupy.
@@ -99,6 +103,8 @@ pub struct Stack {
 
 /// The random stream of Fast Open's key.
 const FAST_OPEN_STREAM: u64 = 1;
+/// The random streams of the shards' identifications begin here.
+const SHARD_STREAMS: u64 = 1 << 8;
 
 impl Stack {
     /// A stack without interfaces but its own loopback.
@@ -129,6 +135,7 @@ impl Stack {
             parked: Parked::default(),
             events: VecDeque::new(),
             observer: Observer::new(config.max_decisions),
+            outbox: Outbox::default(),
             settings: SharedSettings::default(),
             memory: Memory::new(config.max_buffer_memory),
             pool: Pool::default(),
@@ -138,6 +145,11 @@ impl Stack {
             rng,
             config,
         };
+        if !stack.config.shard.is_first() {
+            // Shards have the same secrets, for they are one host; but each counts its identifications for itself.
+            let stream = SHARD_STREAMS + stack.config.shard.index() as u64;
+            stack.ids = Ids::new(&mut Rng::new(stack.config.seed, stream));
+        }
         stack.add_loopback();
         stack
     }

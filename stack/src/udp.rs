@@ -68,6 +68,18 @@ pub struct Counters {
     pub errors: u64,
 }
 
+impl core::iter::Sum for Counters {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            received: sum.received + one.received,
+            dropped: sum.dropped + one.dropped,
+            dropped_bytes: sum.dropped_bytes + one.dropped_bytes,
+            sent: sum.sent + one.sent,
+            errors: sum.errors + one.errors,
+        })
+    }
+}
+
 /// What is known about a received datagram besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {

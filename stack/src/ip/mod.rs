@@ -10,3 +10,4 @@ pub mod pmtu;
 pub mod rate_limit;
 pub mod reassembly;
 pub mod route;
+pub mod steering;

@@ -146,6 +146,13 @@ impl Cache {
         Update::Lowered(path)
     }
 
+    /// Another shard of the host has learned it.
+    pub fn handle_told(&mut self, now: Instant, destination: IpAddr, path: PathMtu) {
+        if self.get(destination).is_none_or(|known| path.mtu < known.mtu || path.may_fragment) {
+            self.insert(now, destination, path);
+        }
+    }
+
     /// Forgets what is older than the lifetime. True if anything was forgotten.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let before = self.generation;

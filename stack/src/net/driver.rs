@@ -25,11 +25,13 @@ pub struct DriverBuilder {
     busy_poll: Duration,
 }
 
-/// A thread that moves a [`Net`]. Dropping it stops the thread; the sockets then stand still.
+/// A thread that moves a [`Net`], or one for each of its shards. Dropping it stops the thread; the sockets then stand still.
 #[derive(Debug)]
 pub struct Driver {
     bell: Arc<Bell>,
     thread: Option<JoinHandle<io::Result<()>>>,
+    /// Those of the other shards.
+    others: Vec<Driver>,
 }
 
 impl DriverBuilder {
@@ -44,6 +46,7 @@ impl DriverBuilder {
     /// # Errors
     /// No thread or no descriptor is left.
     pub fn spawn(self) -> io::Result<Driver> {
+        let others = self.spawn_others()?;
         let bell = Arc::new(Bell::new()?);
         let thread = {
             let bell = bell.clone();
@@ -51,11 +54,13 @@ impl DriverBuilder {
             let thread = std::thread::Builder::new().name("ustack".into());
             thread.spawn(move || self.run(&bell, core::future::poll_fn(|_| bell.poll_stopped())))?
         };
-        Ok(Driver { bell, thread: Some(thread) })
+        Ok(Driver { bell, thread: Some(thread), others })
     }
 
     /// Drives on this very thread until `future` is ready: what it waits for wakes it without a hop to another thread. An
     /// executor of one thread, or a join of several futures, may be the future.
+    ///
+    /// Of a host of several shards this drives the first; the others get threads of their own.
     ///
     /// ```no_run
     /// # fn serve(net: ustack::net::Net) -> std::io::Result<()> {
@@ -70,9 +75,15 @@ impl DriverBuilder {
     /// # Errors
     /// A device is gone; no descriptor is left.
     pub fn block_on<F: Future>(self, future: F) -> io::Result<F::Output> {
+        let _others = self.spawn_others()?;
         let bell = Arc::new(Bell::new()?);
         self.listen_to(&bell);
         self.run(&bell, future)
+    }
+
+    /// Starts the drivers of all shards but the first.
+    fn spawn_others(&self) -> io::Result<Vec<Driver>> {
+        self.net.shards().skip(1).map(|net| Self { net, busy_poll: self.busy_poll }.spawn()).collect()
     }
 
     /// Whoever needs the driver earlier than it thinks rings.
@@ -130,7 +141,7 @@ impl Driver {
 
     /// Whether the thread has ended because a device failed.
     pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished) || self.others.iter().any(Self::is_finished)
     }
 
     /// Stops the thread.
@@ -143,11 +154,14 @@ impl Driver {
 
     fn halt(&mut self) -> io::Result<()> {
         self.bell.stop();
-        match self.thread.take().map(JoinHandle::join) {
+        let others = self.others.iter_mut().map(Self::halt);
+        let others = others.fold(Ok(()), io::Result::and);
+        let own = match self.thread.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(io::Error::other("the driver's thread panicked")),
-        }
+        };
+        own.and(others)
     }
 }
 

@@ -8,6 +8,7 @@ mod bell;
 mod clock;
 mod driver;
 mod raw;
+mod shards;
 mod shared;
 mod simulation;
 mod sleep;
@@ -20,10 +21,13 @@ mod wakers;
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
 use self::clock::Clock;
 pub use self::driver::{Driver, DriverBuilder};
 pub use self::raw::RawSocket;
+pub use self::shards::HandOvers;
+use self::shards::Shards;
 pub use self::shared::DeviceErrors;
 use self::shared::Shared;
 pub use self::simulation::{Host, Simulation, Spawner};
@@ -43,24 +47,28 @@ use crate::socket::table::SocketId;
 use crate::time::{Duration, Instant};
 
 /// A stack that sockets, tasks and a driver share. Clones are handles of the same stack.
+///
+/// A host may have several, for as many processors ([`Net::sharded`]); what asks for "the" stack then means the first.
 #[derive(Clone, Debug)]
 pub struct Net {
+    /// The first, if there are several.
     shared: Arc<Shared>,
+    shards: Option<Arc<Shards>>,
 }
 
 impl Net {
     /// Shares a stack whose time is the system's monotonic clock, from now on.
     pub fn new(stack: Stack) -> Self {
-        Self { shared: Shared::new(stack, Clock::system()) }
+        Self::from_shared(Shared::new(stack, Clock::system(), None))
     }
 
     /// Shares a stack whose time stands still until [`Net::advance`] moves it: for simulations.
     pub fn in_virtual_time(stack: Stack) -> Self {
-        Self { shared: Shared::new(stack, Clock::manual()) }
+        Self::from_shared(Shared::new(stack, Clock::manual(), None))
     }
 
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, shards: None }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -75,22 +83,21 @@ impl Net {
     /// Adds an interface that a device carries.
     ///
     /// # Errors
-    /// The configuration does not fit the device.
+    /// The configuration does not fit the device; the host has several shards, see [`Net::attach_queues`].
     pub fn attach(&self, config: InterfaceConfig, device: impl Device + 'static) -> io::Result<InterfaceId> {
-        let capabilities = device.capabilities();
-        let interface = self.with_stack(|stack, now| stack.add_interface(now, config, capabilities))?;
-        self.shared.attach(interface, Box::new(device));
-        Ok(interface)
+        self.attach_queues(config, vec![device])
     }
 
-    /// Runs something on the stack itself; what it leads to is sent before this returns.
+    /// Runs something on the stack itself; what it leads to is sent before this returns. What concerns a whole host of several
+    /// shards, as a route does, is to be done to [each](Net::shards).
     pub fn with_stack<R>(&self, f: impl FnOnce(&mut Stack, Instant) -> R) -> R {
         self.shared.with(|inner, now| f(&mut inner.stack, now))
     }
 
     /// What went wrong at the device of an interface.
     pub fn device_errors(&self, interface: InterfaceId) -> DeviceErrors {
-        self.shared.device_errors(interface)
+        let errors = self.all_shared().iter().map(|shared| shared.device_errors(interface));
+        errors.reduce(DeviceErrors::and).unwrap_or_default()
     }
 
     /// What interfaces had to tell since the last call.
@@ -101,12 +108,20 @@ impl Net {
     /// The next decision of a connection that is observed (see [`Stack::poll_decision`]): a task that writes them down
     /// loops over it.
     pub async fn next_decision(&self) -> Observation {
-        core::future::poll_fn(|cx| self.shared.with(|inner, _| inner.poll_decision(cx))).await
+        core::future::poll_fn(|cx| {
+            let mut all = self.all_shared().iter();
+            let found = all.find_map(|shared| match shared.with(|inner, _| inner.poll_decision(cx)) {
+                Poll::Ready(observation) => Some(observation),
+                Poll::Pending => None,
+            });
+            found.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// The next decision of a connection that is observed, if there is one already.
     pub fn take_decision(&self) -> Option<Observation> {
-        self.with_stack(|stack, _| stack.poll_decision())
+        self.all_shared().iter().find_map(|shared| shared.with(|inner, _| inner.stack.poll_decision()))
     }
 
     /// A future that is ready after `span` on the stack's clock.
@@ -118,16 +133,18 @@ impl Net {
     pub fn advance(&self, now: Instant) {
         self.shared.clock().set(now);
         let mut wake = Vec::new();
-        self.shared.with(|inner, now| {
-            inner.stack.handle_timeout(now);
-            inner.take_due(now, &mut wake);
-        });
+        for shared in self.all_shared() {
+            shared.with(|inner, now| {
+                inner.stack.handle_timeout(now);
+                inner.take_due(now, &mut wake);
+            });
+        }
         wake.into_iter().for_each(std::task::Waker::wake);
     }
 
     /// When the stack, or a task that sleeps, is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.shared.with(|inner, _| inner.poll_timeout())
+        self.all_shared().iter().filter_map(|shared| shared.with(|inner, _| inner.poll_timeout())).min()
     }
 
     /// Opens a socket by `open`.

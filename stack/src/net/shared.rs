@@ -7,14 +7,17 @@ use std::task::{Context, Poll, Waker};
 use std::{io, mem};
 
 use super::clock::Clock;
+use super::shards::HandOvers;
+use super::shards::post::PostOffice;
 use super::wakers::{Interest, SocketWakers, TimeWakers};
 use crate::Stack;
-use crate::buf::frame::InterfaceId;
+use crate::buf::frame::{InterfaceId, Medium, Offload, RxFrame, TxFrame};
 use crate::device::Device;
 use crate::error::Error;
 use crate::event::{Event, Observation};
 use crate::socket::table::SocketId;
 use crate::time::Instant;
+use crate::why::Why;
 
 /// Frames taken from one device before the others and the applications get their turn.
 const BATCH: usize = 64;
@@ -22,21 +25,24 @@ const BATCH: usize = 64;
 /// So many threads that wait for the lock are a crowd, in which the driver's turn comes late.
 const CROWD: usize = 4;
 
-/// How a driver is woken.
-type Kick = Arc<dyn Fn() + Send + Sync>;
+/// How a driver is woken, once there is one.
+#[derive(Default)]
+pub(crate) struct Kick(Mutex<Option<Arc<dyn Fn() + Send + Sync>>>);
 
 pub(crate) struct Shared {
     clock: Clock,
     inner: Mutex<Inner>,
     /// Threads that wait for the lock.
     waiting: AtomicUsize,
-    kick: Mutex<Option<Kick>>,
+    kick: Arc<Kick>,
 }
 
 /// What is behind the lock.
 pub(crate) struct Inner {
     pub(crate) stack: Stack,
     ports: Vec<Port>,
+    /// Where this is one of several shards: who sorts what comes.
+    office: Option<Box<PostOffice>>,
     sockets: SocketWakers,
     times: TimeWakers,
     /// Until when the driver sleeps, if it does: who needs it earlier kicks it.
@@ -51,6 +57,7 @@ pub(crate) struct Inner {
 /// A device and the interface that it carries.
 struct Port {
     interface: InterfaceId,
+    medium: Medium,
     device: Box<dyn Device>,
     errors: DeviceErrors,
 }
@@ -67,10 +74,12 @@ pub struct DeviceErrors {
 }
 
 impl Shared {
-    pub(crate) fn new(stack: Stack, clock: Clock) -> Arc<Self> {
+    pub(crate) fn new(stack: Stack, clock: Clock, office: Option<Box<PostOffice>>) -> Arc<Self> {
+        let kick = office.as_ref().map(|office| office.own_kick()).unwrap_or_default();
         let inner = Inner {
             stack,
             ports: Vec::new(),
+            office,
             sockets: SocketWakers::default(),
             times: TimeWakers::default(),
             asleep_until: None,
@@ -78,12 +87,7 @@ impl Shared {
             watchers: Vec::new(),
             failed: None,
         };
-        Arc::new(Self {
-            clock,
-            inner: Mutex::new(inner),
-            waiting: AtomicUsize::new(0),
-            kick: Mutex::new(None),
-        })
+        Arc::new(Self { clock, inner: Mutex::new(inner), waiting: AtomicUsize::new(0), kick })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -109,7 +113,7 @@ impl Shared {
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
         if kick {
-            self.kick();
+            self.kick.kick();
         }
         result
     }
@@ -146,14 +150,7 @@ impl Shared {
     /// How to wake the driver when something is due earlier than it thinks. The newest driver's word counts: those
     /// before it may have ended.
     pub(crate) fn set_kick(&self, kick: impl Fn() + Send + Sync + 'static) {
-        *self.kick.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kick));
-    }
-
-    fn kick(&self) {
-        let kick = self.kick.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(kick) = kick {
-            kick();
-        }
+        *self.kick.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kick));
     }
 
     /// A driver's turn: takes what the devices have and what is due. One that is `busy` will not sleep after it, so that nobody
@@ -180,9 +177,10 @@ impl Shared {
     }
 
     pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
-        self.lock().ports.push(Port { interface, device, errors: DeviceErrors::default() });
+        let medium = device.capabilities().medium;
+        self.lock().ports.push(Port { interface, medium, device, errors: DeviceErrors::default() });
         // The driver does not wait on its descriptor yet.
-        self.kick();
+        self.kick.kick();
     }
 
     /// Looks at the devices: a driver asks them for what to wait on.
@@ -260,14 +258,63 @@ impl Inner {
         self.times.take_due(now, wake);
     }
 
+    /// What this shard handed to others, and got from them.
+    pub(crate) fn hand_overs(&self) -> HandOvers {
+        let lost = self.stack.lost_news();
+        let counters = self.office.as_ref().map(|office| office.counters()).unwrap_or_default();
+        HandOvers { refused: counters.refused + lost, ..counters }
+    }
+
+    /// Feeds an Ethernet frame that came by the queue of this shard, or hands it to the shard whose it is.
+    pub(crate) fn handle_frame(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame<'_>) {
+        feed(&mut self.stack, self.office.as_deref_mut(), now, (interface, Medium::Ethernet), frame);
+    }
+
+    /// Takes what other shards handed over, and passes on what is for them; answers how much was taken.
+    pub(crate) fn exchange(&mut self, now: Instant) -> usize {
+        let taken = self.take_handed(now);
+        self.deliver();
+        taken
+    }
+
+    /// The next frame for an interface, unless another shard speaks for this one; its bytes are appended to `out`.
+    pub(crate) fn copy_transmit(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        out: &mut Vec<u8>,
+    ) -> Option<(Offload, Why)> {
+        loop {
+            let frame = self.stack.poll_transmit(now, interface)?;
+            if !mutes(self.office.as_deref_mut(), &frame) {
+                frame.copy_to(out);
+                return Some((frame.offload, frame.why));
+            }
+        }
+    }
+
+    fn take_handed(&mut self, now: Instant) -> usize {
+        self.office.as_mut().map_or(0, |office| office.take(now, &mut self.stack, BATCH))
+    }
+
+    fn deliver(&mut self) {
+        if let Some(office) = &mut self.office {
+            office.deliver(&mut self.stack);
+        }
+    }
+
     /// Feeds a batch from each device.
     fn receive(&mut self, now: Instant) -> io::Result<Received> {
-        let mut received = Received { frames: false, more: false };
+        let handed = self.take_handed(now);
+        let mut received = Received { frames: handed > 0, more: handed == BATCH };
         for port in &mut self.ports {
             let mut taken = 0;
             while taken < BATCH {
                 match port.device.recv(now) {
-                    Ok(Some(frame)) => self.stack.handle_frame(now, port.interface, frame),
+                    Ok(Some(frame)) => {
+                        let office = self.office.as_deref_mut();
+                        feed(&mut self.stack, office, now, (port.interface, port.medium), frame);
+                    }
                     Ok(None) => break,
                     Err(error) => {
                         port.errors.failed_reads += 1;
@@ -280,6 +327,7 @@ impl Inner {
             received.frames |= taken > 0;
             received.more |= taken == BATCH;
         }
+        self.deliver();
         Ok(received)
     }
 
@@ -298,6 +346,9 @@ impl Inner {
     pub(crate) fn settle(&mut self, now: Instant, wake: &mut Vec<Waker>) {
         for port in &mut self.ports {
             while let Some(frame) = self.stack.poll_transmit(now, port.interface) {
+                if mutes(self.office.as_deref_mut(), &frame) {
+                    continue;
+                }
                 if let Err(error) = port.device.send(now, &frame) {
                     port.errors.refused += 1;
                     port.errors.last = Some(error.to_string());
@@ -317,8 +368,44 @@ impl Inner {
     }
 }
 
+/// Feeds a frame that came by the queue of the stack's shard, unless it is another's.
+#[inline]
+fn feed(
+    stack: &mut Stack,
+    office: Option<&mut PostOffice>,
+    now: Instant,
+    (interface, medium): (InterfaceId, Medium),
+    frame: RxFrame<'_>,
+) {
+    if office.is_none_or(|office| office.keeps(medium, interface, &frame)) {
+        stack.handle_frame(now, interface, frame);
+    }
+}
+
+/// Whether another shard sends such frames for the host.
+#[inline]
+fn mutes(office: Option<&mut PostOffice>, frame: &TxFrame<'_>) -> bool {
+    office.is_some_and(|office| office.mutes(frame.why.reason()))
+}
+
 /// Interface events that nobody fetched: the newest are dropped beyond this.
 const MAX_OBSERVED: usize = 256;
+
+impl Kick {
+    /// Wakes the driver, if there is one.
+    pub(crate) fn kick(&self) {
+        let kick = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kick) = kick {
+            kick();
+        }
+    }
+}
+
+impl fmt::Debug for Kick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kick")
+    }
+}
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -334,7 +421,7 @@ mod tests {
     /// A driver may be over without a word, as in a `select!`: whoever came after it is to be woken.
     #[test]
     fn the_newest_kick_counts() {
-        let shared = Shared::new(Stack::new(Config::default()), Clock::manual());
+        let shared = Shared::new(Stack::new(Config::default()), Clock::manual(), None);
         let kicked = Arc::new(Mutex::new(Vec::new()));
         for driver in ["first", "second"] {
             let kicked = kicked.clone();

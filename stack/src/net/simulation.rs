@@ -13,8 +13,6 @@ use std::task::{Wake, Waker};
 
 use super::Net;
 use super::clock::Clock;
-use super::shared::Shared;
-use crate::Stack;
 use crate::buf::frame::{Capabilities, InterfaceId, Medium, RxFrame, TxFrame};
 use crate::config::Config;
 use crate::link::InterfaceConfig;
@@ -41,6 +39,8 @@ pub struct Simulation {
 pub struct Host {
     net: Net,
     frame: Vec<u8>,
+    /// By which queue the next frame comes.
+    queue: usize,
 }
 
 /// Starts tasks in a [`Simulation`] from within its tasks.
@@ -112,10 +112,27 @@ impl Simulation {
         config: Config,
         interface: InterfaceConfig,
     ) -> io::Result<(NodeId, Net)> {
-        let net = Net::from_shared(Shared::new(Stack::new(config), self.clock.clone()));
+        self.add_sharded_host(name, config, interface, 1)
+    }
+
+    /// As `add_host`, a host of several shards ([`Net::sharded`]). Its interface has a queue for each and no memory: frames
+    /// come by one queue after the other, whose ever they are.
+    ///
+    /// # Errors
+    /// As `add_host`.
+    pub fn add_sharded_host(
+        &mut self,
+        name: &str,
+        config: Config,
+        interface: InterfaceConfig,
+        shards: usize,
+    ) -> io::Result<(NodeId, Net)> {
+        let net = Net::with_shards(&config, shards, &self.clock);
         let capabilities = Capabilities::plain(Medium::Ethernet, interface.mtu.unwrap_or(MTU));
-        net.with_stack(|stack, now| stack.add_interface(now, interface, capabilities))?;
-        let node = self.network.add_node(name, Host { net: net.clone(), frame: Vec::new() });
+        for shard in net.shards() {
+            shard.with_stack(|stack, now| stack.add_interface(now, interface.clone(), capabilities))?;
+        }
+        let node = self.network.add_node(name, Host { net: net.clone(), frame: Vec::new(), queue: 0 });
         self.nets.push(net.clone());
         Ok((node, net))
     }
@@ -230,16 +247,30 @@ impl Host {
     pub fn net(&self) -> &Net {
         &self.net
     }
+
+    /// Lets the shards hand each other what they have, until nobody has anything.
+    fn settle(&self) {
+        let shards = self.net.all_shared();
+        while shards.len() > 1
+            && shards.iter().map(|shared| shared.with(|inner, now| inner.exchange(now))).sum::<usize>() > 0
+        {
+        }
+    }
 }
 
 impl Node for Host {
     fn handle_frame(&mut self, now: Instant, port: usize, frame: RxFrame<'_>) {
         self.net.shared().clock().set(now);
-        self.net.with_stack(|stack, now| stack.handle_frame(now, interface(port), frame));
+        let shards = self.net.all_shared();
+        let queue = self.queue % shards.len();
+        self.queue = queue + 1;
+        shards[queue].with(|inner, now| inner.handle_frame(now, interface(port), frame));
+        self.settle();
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.net.advance(now);
+        self.settle();
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
@@ -249,11 +280,9 @@ impl Node for Host {
     fn poll_transmit(&mut self, now: Instant, port: usize) -> Option<TxFrame<'_>> {
         let bytes = &mut self.frame;
         bytes.clear();
-        let (offload, why) = self.net.with_stack(|stack, _| {
-            let frame = stack.poll_transmit(now, interface(port))?;
-            frame.copy_to(bytes);
-            Some((frame.offload, frame.why))
-        })?;
+        let mut shards = self.net.all_shared().iter();
+        let (offload, why) = shards
+            .find_map(|shared| shared.with(|inner, _| inner.copy_transmit(now, interface(port), bytes)))?;
         Some(TxFrame { head: bytes, body: [&[], &[]], offload, why })
     }
 }

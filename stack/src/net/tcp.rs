@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::Net;
+use super::shards::group::Group;
 use super::socket::Socket;
 use super::wakers::Interest;
 use crate::Stack;
@@ -22,7 +23,7 @@ use crate::tcp::{MtuProbing, Settings, TcpInfo};
 /// Dropping it refuses what comes later and resets what nobody accepted; accepted streams live on.
 #[derive(Debug)]
 pub struct TcpListener {
-    socket: Socket,
+    group: Group,
 }
 
 /// A TCP connection. Clones are handles of the same connection; it is closed in order when the last is dropped.
@@ -55,12 +56,10 @@ impl TcpListener {
         backlog: usize,
         change: impl FnOnce(&mut Settings),
     ) -> io::Result<Self> {
-        let socket = net.open(|stack, _| {
-            let mut settings = stack.config().tcp.clone();
-            change(&mut settings);
-            stack.tcp_listen(address, backlog, settings)
-        })?;
-        Ok(Self { socket })
+        let mut settings = net.with_stack(|stack, _| stack.config().tcp.clone());
+        change(&mut settings);
+        let listen = |stack: &mut Stack, _, address| stack.tcp_listen(address, backlog, settings.clone());
+        Ok(Self { group: Group::open(net, address, listen)? })
     }
 
     /// Where it listens; with the port that was chosen if 0 was asked for.
@@ -68,7 +67,7 @@ impl TcpListener {
     /// # Errors
     /// The stack has closed the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.group.first().local_addr()
     }
 
     /// Waits for the next connection, and says from where it comes.
@@ -84,8 +83,8 @@ impl TcpListener {
     /// # Errors
     /// As `accept`.
     pub fn poll_accept(&self, cx: &Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let accepted = self.socket.poll(cx, Interest::Read, |stack, now, id| stack.tcp_accept(now, id));
-        accepted.map_ok(|(id, peer)| (TcpStream::new(self.socket.sibling(id)), peer))
+        let accepted = self.group.poll(cx, Interest::Read, |stack, now, id| stack.tcp_accept(now, id));
+        accepted.map_ok(|(listener, (id, peer))| (TcpStream::new(listener.sibling(id)), peer))
     }
 }
 
@@ -112,7 +111,7 @@ impl TcpStream {
         local: Option<SocketAddr>,
         change: impl FnOnce(&mut Settings),
     ) -> io::Result<Self> {
-        let stream = Self::new(net.open(|stack, now| {
+        let stream = Self::new(net.home_of_stream(remote, local).open(|stack, now| {
             let mut settings = stack.config().tcp.clone();
             change(&mut settings);
             stack.tcp_connect(now, remote, local, settings)
@@ -131,7 +130,7 @@ impl TcpStream {
     /// As `connect` and `write`.
     pub async fn connect_with_data(net: &Net, remote: SocketAddr, data: &[u8]) -> io::Result<Self> {
         let mut taken = 0;
-        let stream = Self::new(net.open(|stack, now| {
+        let stream = Self::new(net.home_of_stream(remote, None).open(|stack, now| {
             let settings = stack.config().tcp.clone();
             let (id, bytes) = stack.tcp_connect_with_data(now, remote, None, settings, data)?;
             taken = bytes;
@@ -167,7 +166,7 @@ impl TcpStream {
         self.socket.command(|stack, now, id| stack.tcp_info_at(now, id))
     }
 
-    /// The stack that it belongs to.
+    /// The stack that it belongs to; of a host of several shards, that shard alone.
     pub fn net(&self) -> Net {
         self.socket.net()
     }

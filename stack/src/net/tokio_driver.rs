@@ -1,5 +1,6 @@
 //! tokio: its traits on our streams, and a driver that is a task of its runtime.
 
+use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
@@ -11,15 +12,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::driver::Descriptors;
-use super::shared::Turn;
+use super::shared::{Shared, Turn};
 use super::{Net, TcpStream};
 
 /// Moves `net` for as long as it is polled: spawn it, or select on it. Sockets of the same runtime then need no thread.
 ///
+/// The shards of a host that has several are moved by turns; to let them work side by side, spawn one for each of
+/// [`Net::shards`].
+///
 /// # Errors
 /// A device is gone.
 pub async fn drive(net: Net) -> io::Result<()> {
-    let shared = net.shared().clone();
+    let mut shards: Vec<_> =
+        net.all_shared().iter().map(|shared| Box::pin(drive_one(shared.clone()))).collect();
+    core::future::poll_fn(|cx| {
+        let mut ended = shards.iter_mut().map(|shard| shard.as_mut().poll(cx));
+        ended.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+async fn drive_one(shared: Arc<Shared>) -> io::Result<()> {
     let notify = Arc::new(Notify::new());
     let kick = notify.clone();
     shared.set_kick(move || kick.notify_one());

@@ -1,20 +1,31 @@
 //! Datagrams: UDP over the shared stack.
 
 use core::future::poll_fn;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Net;
+use super::shards::group::Group;
 use super::socket::Socket;
 use super::wakers::Interest;
+use crate::Stack;
 use crate::buf::frame::InterfaceId;
+use crate::error::Error;
+use crate::socket::table::SocketId;
+use crate::time::Instant;
 use crate::udp::{Counters, Membership, Options, Received};
 
 /// A datagram socket. Works on a shared reference, so that tasks can share it in an `Arc`.
 #[derive(Debug)]
 pub struct UdpSocket {
-    socket: Socket,
+    group: Group,
+    /// Where it was bound, and the stack.
+    bound: SocketAddr,
+    net: Net,
+    /// Of a connected socket on a host of several shards: whose its flow is.
+    home: AtomicUsize,
 }
 
 impl UdpSocket {
@@ -31,7 +42,9 @@ impl UdpSocket {
     /// # Errors
     /// As `bind`.
     pub fn bind_with(net: &Net, local: SocketAddr, options: Options) -> io::Result<Self> {
-        Ok(Self { socket: net.open(|stack, _| stack.udp_bind_with(local, options))? })
+        let group = Group::open(net, local, |stack, _, local| stack.udp_bind_with(local, options))?;
+        let bound = group.first().local_addr()?;
+        Ok(Self { group, bound, net: net.clone(), home: AtomicUsize::new(0) })
     }
 
     /// Where it is bound; the address too once it is connected.
@@ -39,7 +52,7 @@ impl UdpSocket {
     /// # Errors
     /// The stack has closed the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.group.first().local_addr()
     }
 
     /// Whom it is connected to.
@@ -47,7 +60,7 @@ impl UdpSocket {
     /// # Errors
     /// `NotConnected`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.peer_addr()
+        self.group.first().peer_addr()
     }
 
     /// Sends to and hears from `remote` alone from now on, and hears of ICMP errors about what it sends.
@@ -55,7 +68,9 @@ impl UdpSocket {
     /// # Errors
     /// No route; another family.
     pub fn connect(&self, remote: SocketAddr) -> io::Result<()> {
-        self.socket.command(|stack, _, id| stack.udp_connect(id, Some(remote)))
+        self.each(|stack, _, id| stack.udp_connect(id, Some(remote)))?;
+        self.home.store(self.net.home_of_flow(remote, self.local_addr()?), Relaxed);
+        Ok(())
     }
 
     /// Sends a datagram.
@@ -119,9 +134,9 @@ impl UdpSocket {
     /// As `recv_from`.
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let peek = |cx: &mut Context<'_>| {
-            self.socket.poll(cx, Interest::Read, |stack, _, id| stack.udp_peek_from(id, buf))
+            self.group.poll(cx, Interest::Read, |stack, _, id| stack.udp_peek_from(id, buf))
         };
-        let received = poll_fn(peek).await?;
+        let (_, received) = poll_fn(peek).await?;
         Ok((received.copied, received.arrival.from))
     }
 
@@ -130,7 +145,7 @@ impl UdpSocket {
     /// # Errors
     /// The stack has closed the socket.
     pub fn options(&self) -> io::Result<Options> {
-        self.socket.command(|stack, _, id| stack.udp_options(id))
+        self.group.first().command(|stack, _, id| stack.udp_options(id))
     }
 
     /// Changes options: `socket.configure(|o| o.broadcast = true)`.
@@ -138,11 +153,9 @@ impl UdpSocket {
     /// # Errors
     /// The stack has closed the socket.
     pub fn configure(&self, change: impl FnOnce(&mut Options)) -> io::Result<()> {
-        self.socket.command(|stack, _, id| {
-            let mut options = stack.udp_options(id)?;
-            change(&mut options);
-            stack.udp_set_options(id, options)
-        })
+        let mut options = self.options()?;
+        change(&mut options);
+        self.each(|stack, _, id| stack.udp_set_options(id, options))
     }
 
     /// Joins a multicast group on an interface.
@@ -150,7 +163,7 @@ impl UdpSocket {
     /// # Errors
     /// Not a group, joined already, too many.
     pub fn join(&self, group: IpAddr, interface: InterfaceId) -> io::Result<()> {
-        self.socket.command(|stack, now, id| stack.udp_join(now, id, Membership { group, interface }))
+        self.each(|stack, now, id| stack.udp_join(now, id, Membership { group, interface }))
     }
 
     /// Leaves a multicast group.
@@ -158,7 +171,7 @@ impl UdpSocket {
     /// # Errors
     /// Not a member.
     pub fn leave(&self, group: IpAddr, interface: InterfaceId) -> io::Result<()> {
-        self.socket.command(|stack, now, id| stack.udp_leave(now, id, Membership { group, interface }))
+        self.each(|stack, now, id| stack.udp_leave(now, id, Membership { group, interface }))
     }
 
     /// What the socket counted.
@@ -166,7 +179,8 @@ impl UdpSocket {
     /// # Errors
     /// The stack has closed the socket.
     pub fn counters(&self) -> io::Result<Counters> {
-        self.socket.command(|stack, _, id| stack.udp_counters(id))
+        let all = self.group.iter().map(|socket| socket.command(|stack, _, id| stack.udp_counters(id)));
+        all.sum()
     }
 
     /// As `send_to` or `send`, for those who write futures by hand.
@@ -179,7 +193,8 @@ impl UdpSocket {
         bytes: &[u8],
         remote: Option<SocketAddr>,
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll(cx, Interest::Write, |stack, now, id| stack.udp_send_to(now, id, bytes, remote))
+        let send = |stack: &mut Stack, now, id| stack.udp_send_to(now, id, bytes, remote);
+        self.towards(remote).poll(cx, Interest::Write, send)
     }
 
     /// As `send_segments`, for those who write futures by hand.
@@ -193,8 +208,8 @@ impl UdpSocket {
         size: usize,
         remote: Option<SocketAddr>,
     ) -> Poll<io::Result<usize>> {
-        self.socket
-            .poll(cx, Interest::Write, |stack, now, id| stack.udp_send_segments(now, id, bytes, size, remote))
+        let send = |stack: &mut Stack, now, id| stack.udp_send_segments(now, id, bytes, size, remote);
+        self.towards(remote).poll(cx, Interest::Write, send)
     }
 
     /// As `receive`, for those who write futures by hand.
@@ -202,6 +217,21 @@ impl UdpSocket {
     /// # Errors
     /// As `recv_from`.
     pub fn poll_receive(&self, cx: &Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Received>> {
-        self.socket.poll(cx, Interest::Read, |stack, _, id| stack.udp_recv_from(id, buf))
+        let received = self.group.poll(cx, Interest::Read, |stack, _, id| stack.udp_recv_from(id, buf));
+        received.map_ok(|(_, received)| received)
+    }
+
+    /// The part of it that sends to `remote`: in the shard whose that flow is, so that answers come there.
+    fn towards(&self, remote: Option<SocketAddr>) -> &Socket {
+        match remote {
+            _ if self.group.is_single() => self.group.first(),
+            None => self.group.of(self.home.load(Relaxed)),
+            Some(remote) => self.group.of(self.net.home_of_flow(remote, self.bound)),
+        }
+    }
+
+    /// Does the same in each shard.
+    fn each(&self, mut f: impl FnMut(&mut Stack, Instant, SocketId) -> Result<(), Error>) -> io::Result<()> {
+        self.group.iter().try_for_each(|socket| socket.command(&mut f))
     }
 }

@@ -172,7 +172,10 @@ impl Stack {
         let path = self.path_to(None, &Endpoint::on(destination, 0, LOOPBACK)).ok()?;
         let link = self.port(path.interface)?.mtu(destination) as u32;
         match self.pmtu.handle_too_big(now, destination, mtu, error.packet_len, link) {
-            Update::Lowered(path) => Some(path.mtu as usize),
+            Update::Lowered(path) => {
+                self.tell_path_mtu(destination, path);
+                Some(path.mtu as usize)
+            }
             _ => None,
         }
     }

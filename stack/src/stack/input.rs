@@ -56,7 +56,7 @@ impl Stack {
         self.receive_ip(now, &arrival, bytes, offload);
     }
 
-    fn receive_ip(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8], offload: Offload) {
+    pub(super) fn receive_ip(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8], offload: Offload) {
         let view = View { ports: &self.ports, interface: arrival.iface };
         let verdict = input::check(bytes, arrival, &view);
         let is_v6 = bytes.first().is_some_and(|byte| byte >> 4 == 6);
@@ -69,7 +69,9 @@ impl Stack {
                 let mut whole = self.pool.take();
                 if self.reassembly.handle_fragment(now, fragment, &mut whole) == Outcome::Complete {
                     let arrival = Arrival { reassembled: true, ..*arrival };
-                    self.receive_ip(now, &arrival, &whole, Offload::NONE);
+                    if self.config.shard.is_alone() || !self.hand_on(&arrival, &mut whole) {
+                        self.receive_ip(now, &arrival, &whole, Offload::NONE);
+                    }
                 }
                 self.pool.give(whole);
             }

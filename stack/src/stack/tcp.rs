@@ -125,6 +125,9 @@ impl Stack {
             0 => self.free_tcp_port(tuple)?,
             port => port,
         };
+        if !self.is_own_flow(&tuple) {
+            return Err(Error::Invalid("these endpoints belong to another shard"));
+        }
         if !self.tcp_pair_is_free(&tuple) {
             return Err(Error::AddressInUse(tuple.local));
         }
@@ -606,11 +609,14 @@ impl Stack {
     }
 
     fn free_tcp_port(&mut self, tuple: Tuple) -> Result<u16, Error> {
-        let (demux, time_waits) = (&self.tcp_demux, &self.time_waits);
+        let (demux, time_waits, shard) = (&self.tcp_demux, &self.time_waits, self.config.shard);
         let free = |port| {
             let mut tuple = tuple;
             tuple.local.port = port;
-            !demux.port_in_use(port) && demux.connected(&tuple).is_none() && !time_waits.contains(&tuple)
+            shard.owns((tuple.local.ip, port), (tuple.remote.ip, tuple.remote.port))
+                && !demux.port_in_use(port)
+                && demux.connected(&tuple).is_none()
+                && !time_waits.contains(&tuple)
         };
         ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)
     }
