@@ -6,8 +6,6 @@
 mod core;
 mod scoreboard;
 mod simple;
-#[path = "../../../tools/src/bench/twins.rs"]
-pub mod twins;
 
 /// Something to do again and again, that much each time.
 pub trait Work {
