@@ -20,6 +20,7 @@ mod udp;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use self::input::KnownPair;
 use self::interfaces::Port;
 use self::memory::Memory;
 use self::observer::Observer;
@@ -69,6 +70,7 @@ pub struct Stack {
     routes: route::Table,
     pmtu: pmtu::Cache,
     reassembly: Reassembly,
+    known_pair: Option<KnownPair>,
     icmp_errors: IcmpErrors,
     ids: Ids,
     // Sockets and who gets what.
@@ -118,6 +120,7 @@ impl Stack {
             routes: route::Table::new(config.max_routes),
             pmtu: pmtu::Cache::new(config.max_path_mtus, pmtu::DEFAULT_LIFETIME),
             reassembly: Reassembly::new(ReassemblyLimits::default()),
+            known_pair: None,
             icmp_errors: IcmpErrors::new(RateLimits::default(), &mut rng),
             ids: Ids::new(&mut rng),
             sockets: Sockets::with_key(),

@@ -24,6 +24,10 @@ pub trait Local {
     fn is_broadcast(&self, address: Ipv4Addr) -> bool;
     /// A multicast group that we listen to on the interface at which the packet came in.
     fn is_member(&self, group: IpAddr) -> bool;
+    /// Packets of this pair were found to be for us alone, and no address has changed since. False is always right.
+    fn is_known_pair(&self, _src: IpAddr, _dst: IpAddr) -> bool {
+        false
+    }
 }
 
 /// How a packet came in.
@@ -57,11 +61,11 @@ pub enum To {
     Multicast,
 }
 
-/// What is to be done with a packet.
+/// What is to be done with a packet. Its value is long, and stays where it was read.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict<'a> {
     /// Give it to its protocol.
-    Deliver(Packet<'a>, To),
+    Deliver(To),
     /// Keep it until the rest has come.
     Fragment(Fragment<'a>),
     /// Forget it; it is counted.
@@ -161,15 +165,24 @@ impl InputStats {
     }
 
     /// Counts a packet that came in, and what became of it. One made of fragments has come in before.
-    pub fn record(&mut self, len: usize, verdict: &Verdict<'_>, reassembled: bool) {
+    /// `read` is the packet as far as it could be read.
+    pub fn record(
+        &mut self,
+        len: usize,
+        read: &Result<Packet<'_>, Error>,
+        verdict: &Verdict<'_>,
+        reassembled: bool,
+    ) {
         if !reassembled {
             self.in_receives += 1;
             self.in_octets += len as u64;
         }
         match verdict {
-            Verdict::Deliver(packet, to) => {
+            Verdict::Deliver(to) => {
                 self.in_delivers += 1;
-                if !reassembled {
+                if let Ok(packet) = read
+                    && !reassembled
+                {
                     self.record_ecn(packet.ecn);
                 }
                 self.in_mcast_pkts += u64::from(*to == To::Multicast);
@@ -207,16 +220,27 @@ impl InputStats {
     }
 }
 
-/// Looks at a received packet: `bytes` from the first byte of the IP header to the end of the frame.
+/// Looks at a received packet: `bytes` from the first byte of the IP header to the end of the frame, and what
+/// [`Packet::parse`] has read there.
 #[inline(always)]
-pub fn check<'a>(bytes: &'a [u8], arrival: &Arrival, local: &impl Local) -> Verdict<'a> {
-    let packet = match Packet::parse(bytes) {
+pub fn check<'a>(
+    bytes: &'a [u8],
+    read: &Result<Packet<'a>, Error>,
+    arrival: &Arrival,
+    local: &impl Local,
+) -> Verdict<'a> {
+    let packet = match read {
         Ok(packet) => packet,
-        Err(error) => return refuse(bytes, &error, arrival, local),
+        Err(error) => return refuse(bytes, error, arrival, local),
     };
-    let to = match check_addresses(packet.src, packet.dst, arrival, local) {
-        Ok(to) => to,
-        Err(reason) => return Verdict::Drop(reason),
+    let known = !arrival.link_broadcast && local.is_known_pair(packet.src, packet.dst);
+    let to = if known {
+        To::Us
+    } else {
+        match check_addresses(packet.src, packet.dst, arrival, local) {
+            Ok(to) => to,
+            Err(reason) => return Verdict::Drop(reason),
+        }
     };
     if packet.source_route {
         return Verdict::Drop(DropReason::SourceRoute);
@@ -225,14 +249,14 @@ pub fn check<'a>(bytes: &'a [u8], arrival: &Arrival, local: &impl Local) -> Verd
         if arrival.reassembled {
             return Verdict::Drop(DropReason::Header); // Note: fragments of fragments are not made by anyone honest.
         }
-        return check_fragment(&packet, arrival.iface);
+        return check_fragment(packet, arrival.iface);
     }
     match packet.protocol {
         Protocol::NONE if packet.is_v6() => Verdict::Drop(DropReason::NoNextHeader),
-        Protocol::ICMPV6 if is_fragmented_discovery(&packet, arrival) => {
+        Protocol::ICMPV6 if is_fragmented_discovery(packet, arrival) => {
             Verdict::Drop(DropReason::FragmentedDiscovery)
         }
-        _ => Verdict::Deliver(packet, to),
+        _ => Verdict::Deliver(to),
     }
 }
 

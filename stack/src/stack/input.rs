@@ -18,6 +18,17 @@ use crate::wire::ip::{Packet, Protocol};
 struct View<'a> {
     ports: &'a [Port],
     interface: InterfaceId,
+    known: Option<&'a KnownPair>,
+}
+
+/// The addresses of the last packet that came from outside for us alone: so will those after it, and a comparison is
+/// cheaper than to look at all addresses of all interfaces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownPair {
+    source: IpAddr,
+    destination: IpAddr,
+    /// The generation of our addresses for which that is so.
+    generation: u64,
 }
 
 impl Local for View<'_> {
@@ -31,6 +42,10 @@ impl Local for View<'_> {
 
     fn is_member(&self, group: IpAddr) -> bool {
         self.ports.get(self.interface.0 as usize).is_some_and(|port| port.interface.accepts(group).is_some())
+    }
+
+    fn is_known_pair(&self, src: IpAddr, dst: IpAddr) -> bool {
+        self.known.is_some_and(|known| known.source == src && known.destination == dst)
     }
 }
 
@@ -57,14 +72,24 @@ impl Stack {
     }
 
     pub(super) fn receive_ip(&mut self, now: Instant, arrival: &Arrival, bytes: &[u8], offload: Offload) {
-        let view = View { ports: &self.ports, interface: arrival.iface };
-        let verdict = input::check(bytes, arrival, &view);
+        let generation = self.addresses_generation;
+        let known = self.known_pair.as_ref().filter(|known| known.generation == generation);
+        let view = View { ports: &self.ports, interface: arrival.iface, known };
+        let read = Packet::parse(bytes);
+        let verdict = input::check(bytes, &read, arrival, &view);
         let is_v6 = bytes.first().is_some_and(|byte| byte >> 4 == 6);
         let counters = if is_v6 { &mut self.stats.in_v6 } else { &mut self.stats.in_v4 };
-        counters.record(bytes.len(), &verdict, arrival.reassembled);
-        // By reference: a packet's value is long, and a copy of what was just written waits for it.
+        counters.record(bytes.len(), &read, &verdict, arrival.reassembled);
         match &verdict {
-            Verdict::Deliver(packet, to) => self.deliver(now, arrival, packet, *to, offload),
+            Verdict::Deliver(to) => {
+                // By reference: a packet's value is long, and a copy of what was just written waits for it.
+                let Ok(packet) = &read else { return };
+                if *to == To::Us && !arrival.loopback && !view.is_known_pair(packet.src, packet.dst) {
+                    let (source, destination) = (packet.src, packet.dst);
+                    self.known_pair = Some(KnownPair { source, destination, generation });
+                }
+                self.deliver(now, arrival, packet, *to, offload);
+            }
             Verdict::Fragment(fragment) => {
                 let mut whole = self.pool.take();
                 if self.reassembly.handle_fragment(now, fragment, &mut whole) == Outcome::Complete {

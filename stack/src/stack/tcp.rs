@@ -344,15 +344,17 @@ impl Stack {
         to: To,
         offload: Offload,
     ) {
-        let parsed = wire::tcp::Header::parse(packet.payload, packet.src, packet.dst, offload.checksum);
-        let (header, payload) = match parsed {
-            Ok(parsed) => parsed,
+        let mut segment = Segment::new(wire::tcp::Header::EMPTY, &[]);
+        let read = segment.header.read(packet.payload, packet.src, packet.dst, offload.checksum);
+        match read {
+            Ok(payload) => segment.payload = payload,
             Err(error) => {
                 self.stats.tcp.in_errs += 1;
                 self.stats.tcp.in_csum_errors += u64::from(error.is_checksum());
                 return;
             }
-        };
+        }
+        let header = &segment.header;
         // RFC 9293 3.9.2.3 (MUST-57): a segment to a multicast or broadcast address is ignored.
         if to != To::Us || header.src_port == 0 {
             self.stats.tcp.in_errs += 1;
@@ -362,12 +364,15 @@ impl Stack {
             local: Endpoint::on(packet.dst, header.dst_port, interface),
             remote: Endpoint::on(packet.src, header.src_port, interface),
         };
-        let size = offload.gso.map_or(payload.len(), |gso| usize::from(gso.size)).max(1);
-        let segments = payload.len().div_ceil(size).max(1) as u16;
-        self.stats.tcp.in_segs += u64::from(segments);
-        let segment = Segment { header, payload, ecn: packet.ecn, segments };
+        // Only what the kernel merged is more than one.
+        let size = offload.gso.map_or(0, |gso| usize::from(gso.size));
+        if size > 0 {
+            segment.segments = segment.payload.len().div_ceil(size).max(1) as u16;
+        }
+        segment.ecn = packet.ecn;
+        self.stats.tcp.in_segs += u64::from(segment.segments);
         if (self.authenticates || header.options.signature.is_some())
-            && !self.is_authentic(&tuple, &header, packet.payload)
+            && !self.is_authentic(&tuple, header, packet.payload)
         {
             return;
         }
@@ -539,21 +544,25 @@ impl Stack {
             self.tcp_demux.disconnect(&tcp.tuple, id);
         }
         let learned = if changed { tcp.connection.take_fast_open_report() } else { None };
-        let tuple = tcp.tuple;
         if tcp.orphan && tcp.connection.is_finished() {
+            let tuple = tcp.tuple;
             self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
             self.tcp_demux.disconnect(&tuple, id);
             self.remove_socket(id);
             return;
         }
         self.memory.charge(&mut socket.charged, tcp.connection.buffer_memory());
-        let deadline = tcp.connection.poll_timeout();
-        let tell = changed && !tcp.orphan && tcp.listener.is_none();
-        self.timers.set(id, &mut socket.places.entered, deadline);
+        let tell = changed && !tcp.orphan && tcp.listener.is_none() && !socket.places.announced;
+        let news = if learned.is_some() || fast_open.is_some() { Some(tcp.tuple) } else { None };
+        if let Some(deadline) = tcp.connection.timeout_before(socket.places.entered) {
+            self.timers.set(id, &mut socket.places.entered, deadline);
+        }
         if tell {
             self.announce(id);
         }
-        self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
+        if let Some(tuple) = news {
+            self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
+        }
     }
 
     fn on_tcp<R>(

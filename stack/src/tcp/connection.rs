@@ -194,6 +194,12 @@ impl Connection {
         self.common.timers.next()
     }
 
+    /// The same, unless it is certain that it is not before `known`, where it would wake up anyway.
+    pub(crate) fn timeout_before(&mut self, known: Option<Instant>) -> Option<Option<Instant>> {
+        let timers = &mut self.common.timers;
+        known.is_none_or(|at| timers.may_precede(at)).then(|| timers.take_next())
+    }
+
     /// Whether an ICMP error about a segment of ours that began at `seq` is believable: the segment must be in flight.
     pub fn accepts_icmp(&self, seq: SeqNum) -> bool {
         // RFC 5927 section 4.1.

@@ -344,7 +344,9 @@ impl Input<'_> {
         let news = flight > 0 || header.ack != una_before || window != sender.snd_wnd || window == 0;
         if !news && header.options.sack.is_empty() {
             sender.handle_window(header.seq, header.ack, window);
-            self.hear_marks(&Acked::default(), false, flight);
+            if self.open.ecn.is_some() {
+                self.hear_marks(&Acked::default(), false, flight);
+            }
             return Continue(());
         }
         let old = header.ack.before(una_before);

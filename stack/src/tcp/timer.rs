@@ -54,32 +54,49 @@ const ALL: [Timer; COUNT] = [
 
 /// The deadlines; [`Instant::MAX`] stands for none.
 #[derive(Clone, Debug)]
-pub(crate) struct Timers([Instant; COUNT]);
+pub(crate) struct Timers {
+    at: [Instant; COUNT],
+    /// None is earlier, as far as is known without looking at all of them.
+    earliest: Instant,
+}
 
 impl Timers {
     /// None is set.
     pub(crate) const fn new() -> Self {
-        Self([Instant::MAX; COUNT])
+        Self { at: [Instant::MAX; COUNT], earliest: Instant::MAX }
     }
 
     /// Whether one is set.
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.0[timer as usize] < Instant::MAX
+        self.at[timer as usize] < Instant::MAX
     }
 
     /// When one is due.
     pub(crate) fn at(&self, timer: Timer) -> Option<Instant> {
-        Some(self.0[timer as usize]).filter(|&at| at < Instant::MAX)
+        Some(self.at[timer as usize]).filter(|&at| at < Instant::MAX)
     }
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.0.iter().copied().min().filter(|&at| at < Instant::MAX)
+        self.at.iter().copied().min().filter(|&at| at < Instant::MAX)
+    }
+
+    /// Whether one may be earlier than `at`, or none is left.
+    pub(crate) fn may_precede(&self, at: Instant) -> bool {
+        self.earliest < at || self.earliest == Instant::MAX
+    }
+
+    /// The earliest deadline, from which [`Self::may_precede`] counts anew.
+    pub(crate) fn take_next(&mut self) -> Option<Instant> {
+        let next = self.next();
+        self.earliest = next.unwrap_or(Instant::MAX);
+        next
     }
 
     /// Sets or moves a deadline.
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
-        self.0[timer as usize] = at;
+        self.at[timer as usize] = at;
+        self.earliest = self.earliest.min(at);
     }
 
     /// Sets a deadline unless it is set.
@@ -91,7 +108,7 @@ impl Timers {
 
     /// Removes a deadline.
     pub(crate) fn stop(&mut self, timer: Timer) {
-        self.0[timer as usize] = Instant::MAX;
+        self.at[timer as usize] = Instant::MAX;
     }
 
     /// Removes all deadlines.
@@ -101,7 +118,7 @@ impl Timers {
 
     /// Takes one that is due, the first in the order of the enum.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let timer = ALL.into_iter().find(|&timer| self.is_set(timer) && self.0[timer as usize] <= now)?;
+        let timer = ALL.into_iter().find(|&timer| self.is_set(timer) && self.at[timer as usize] <= now)?;
         self.stop(timer);
         Some(timer)
     }
@@ -112,7 +129,7 @@ impl Packed for Timers {
     fn pack(&self, to: &mut Packer) {
         let set = ALL.into_iter().filter(|&timer| self.is_set(timer));
         set.clone().fold(0_u16, |bits, timer| bits | 1 << timer as u16).pack(to);
-        set.for_each(|timer| self.0[timer as usize].pack(to));
+        set.for_each(|timer| self.at[timer as usize].pack(to));
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Self {

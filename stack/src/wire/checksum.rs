@@ -57,6 +57,7 @@ impl Sum {
     }
 
     /// Adds the next bytes.
+    #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
         let word = fold(sum_native(bytes)).to_be();
         // RFC 1071 section 2(B): a sum over swapped bytes is the swapped sum.
@@ -71,6 +72,7 @@ impl Sum {
 
     /// The sum with further bytes.
     #[must_use]
+    #[inline]
     pub fn with(mut self, bytes: &[u8]) -> Self {
         self.add(bytes);
         self
@@ -88,6 +90,7 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 
 /// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for
 /// any slice.
+#[inline]
 fn sum_native(bytes: &[u8]) -> u64 {
     // The wide words, whose carries are lost, and their high halves, which have room for theirs: together they tell what
     // the low halves sum to. A plain vector unit takes several at once, and has less to do than for two halves.

@@ -149,7 +149,12 @@ impl Header {
 #[inline(always)]
 pub(super) fn verify(bytes: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), Error> {
     let slice = slice(bytes)?;
-    if !Sum::ZERO.with(slice.slice()).is_valid() {
+    let sum = match <&[u8; MIN_HEADER_LEN]>::try_from(slice.slice()) {
+        // Of a length that the compiler knows: a few additions.
+        Ok(header) => Sum::ZERO.with(header),
+        Err(_) => Sum::ZERO.with(slice.slice()),
+    };
+    if !sum.is_valid() {
         return Err(Error::malformed(Layer::Ipv4, field::CHECKSUM, Reason::Checksum));
     }
     let header_len = slice.slice().len();
@@ -159,20 +164,22 @@ pub(super) fn verify(bytes: &[u8]) -> Result<(Ipv4HeaderSlice<'_>, &[u8]), Error
     }
     let payload =
         bytes.get(header_len..total_len).ok_or(Error::length(Layer::Ipv4, total_len, bytes.len()))?;
-    each_option(slice.options())
-        .try_for_each(|option| option.map(|_| ()))
-        .map_err(|at| Error::malformed(Layer::Ipv4, MIN_HEADER_LEN + at, Reason::Option))?;
+    if !slice.options().is_empty() {
+        each_option(slice.options())
+            .try_for_each(|option| option.map(|_| ()))
+            .map_err(|at| Error::malformed(Layer::Ipv4, MIN_HEADER_LEN + at, Reason::Option))?;
+    }
     Ok((slice, payload))
 }
 
 /// Whether a source route (LSRR or SSRR) is among the options of a header.
 pub(super) fn has_source_route(options: &[u8]) -> bool {
-    each_option(options).any(|option| matches!(option, Ok([131 | 137, ..])))
+    !options.is_empty() && each_option(options).any(|option| matches!(option, Ok([131 | 137, ..])))
 }
 
 /// Whether a router alert is among the options of a header.
 pub(super) fn has_router_alert(options: &[u8]) -> bool {
-    each_option(options).any(|option| matches!(option, Ok([148, ..])))
+    !options.is_empty() && each_option(options).any(|option| matches!(option, Ok([148, ..])))
 }
 
 /// Each option with its kind and length, without padding; or where one does not fit.

@@ -24,7 +24,7 @@ const SEQ_OFFSET: usize = 4;
 pub const CHECKSUM_OFFSET: usize = 16;
 
 /// A TCP header as a value. The checksum is not part of it: it is verified on reading and filled on writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Source port; 0 never leaves our stack.
     pub src_port: u16,
@@ -45,6 +45,18 @@ pub struct Header {
 }
 
 impl Header {
+    /// All zero, without options.
+    pub const EMPTY: Self = Self {
+        src_port: 0,
+        dst_port: 0,
+        seq: SeqNum::new(0),
+        ack: SeqNum::new(0),
+        flags: Flags::empty(),
+        window: 0,
+        urgent: 0,
+        options: Options::EMPTY,
+    };
+
     /// Its length when written, options and their padding included.
     pub fn header_len(&self) -> usize {
         MIN_HEADER_LEN + self.options.len()
@@ -55,8 +67,21 @@ impl Header {
     ///
     /// # Errors
     /// Too short, a data offset that is too small or beyond the segment, wrong checksum, broken options.
-    #[inline(always)]
     pub fn parse(bytes: &[u8], src: IpAddr, dst: IpAddr, checksum: Checksum) -> Result<(Self, &[u8]), Error> {
+        let mut header = Self::EMPTY;
+        let payload = header.read(bytes, src, dst, checksum)?;
+        Ok((header, payload))
+    }
+
+    /// As [`Header::parse`], into a fresh value, where it is to stay: it is long, and a copy costs as much as reading.
+    #[inline(always)]
+    pub(crate) fn read<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        src: IpAddr,
+        dst: IpAddr,
+        checksum: Checksum,
+    ) -> Result<&'a [u8], Error> {
         let slice = TcpHeaderSlice::from_slice(bytes).map_err(|error| match error {
             HeaderSliceError::Len(len) => Error::from_len(Layer::Tcp, &len),
             HeaderSliceError::Content(_) => Error::malformed(Layer::Tcp, 12, Reason::HeaderLength),
@@ -68,19 +93,17 @@ impl Header {
         }
         let header = slice.slice();
         let flags = u16::from_be_bytes([header[12], header[13]]);
-        let options = Options::parse(slice.options())
+        self.options
+            .read(slice.options())
             .map_err(|at| Error::malformed(Layer::Tcp, MIN_HEADER_LEN + at, Reason::Option))?;
-        let value = Self {
-            src_port: slice.source_port(),
-            dst_port: slice.destination_port(),
-            seq: SeqNum::new(slice.sequence_number()),
-            ack: SeqNum::new(slice.acknowledgment_number()),
-            flags: Flags::from_bits_truncate(flags),
-            window: slice.window_size(),
-            urgent: slice.urgent_pointer(),
-            options,
-        };
-        Ok((value, &bytes[header.len()..]))
+        self.src_port = slice.source_port();
+        self.dst_port = slice.destination_port();
+        self.seq = SeqNum::new(slice.sequence_number());
+        self.ack = SeqNum::new(slice.acknowledgment_number());
+        self.flags = Flags::from_bits_truncate(flags);
+        self.window = slice.window_size();
+        self.urgent = slice.urgent_pointer();
+        Ok(&bytes[header.len()..])
     }
 
     /// Writes the header for a payload in two parts, with its checksum, at the start of `out`; answers its
@@ -167,6 +190,18 @@ impl Header {
     }
 }
 
+impl Default for Header {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 /// A header written once, for segments that differ in sequence number and payload alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Template {
@@ -228,7 +263,7 @@ bitflags::bitflags! {
 }
 
 /// The options that the stack understands. Others are skipped when reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Maximum segment size; only on SYNs.
     pub mss: Option<u16>,
@@ -252,6 +287,19 @@ pub struct Options {
 }
 
 impl Options {
+    /// None.
+    pub const EMPTY: Self = Self {
+        mss: None,
+        window_scale: None,
+        sack_permitted: false,
+        timestamps: None,
+        user_timeout: None,
+        acc_ecn: None,
+        signature: None,
+        fast_open: None,
+        sack: SackBlocks::EMPTY,
+    };
+
     /// Their length when written, a multiple of 4. SACK blocks that do not fit beside the others are left
     /// out.
     pub fn len(&self) -> usize {
@@ -326,28 +374,34 @@ impl Options {
         &blocks[..blocks.len().min(self.sack_capacity())]
     }
 
-    /// Reads options up to their end; answers where they are broken. Unknown kinds are skipped by their
-    /// length (RFC 9293 section 3.2, MUST-6).
-    fn parse(bytes: &[u8]) -> Result<Self, usize> {
+    /// Reads options up to their end into a fresh value; answers where they are broken. Unknown kinds are skipped by
+    /// their length (RFC 9293 section 3.2, MUST-6).
+    #[inline]
+    fn read(&mut self, bytes: &[u8]) -> Result<(), usize> {
         // What nearly every segment of an open connection carries, in the layout that RFC 7323 appendix A recommends.
         if let &[kind::NOP, kind::NOP, kind::TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3] = bytes {
             let (value, echo) = (u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3]));
-            return Ok(Self { timestamps: Some(Timestamps { value, echo }), ..Self::default() });
+            self.timestamps = Some(Timestamps { value, echo });
+            return Ok(());
         }
-        let mut options = Self::default();
+        if bytes.is_empty() { Ok(()) } else { self.read_each(bytes) }
+    }
+
+    /// As `read`, in any layout.
+    fn read_each(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let mut rest = TcpOptionsIterator::from_slice(bytes);
         loop {
             let left = rest.rest();
             let at = bytes.len() - left.len();
             match rest.next() {
-                None => return Ok(options),
-                Some(Ok(element)) => options.set(&element),
+                None => return Ok(()),
+                Some(Ok(element)) => self.set(&element),
                 Some(Err(TcpOptionReadError::UnknownId(_))) => {
                     // RFC 9293 section 3.1: every kind but 0 and 1 has a length that counts kind and length
                     // too.
                     let len = usize::from(*left.get(1).ok_or(at)?);
                     let skipped = left.get(len..).filter(|_| len >= 2).ok_or(at)?;
-                    options.set_other(left[0], &left[2..len]);
+                    self.set_other(left[0], &left[2..len]);
                     rest = TcpOptionsIterator::from_slice(skipped);
                 }
                 Some(Err(_)) => return Err(at),

@@ -33,8 +33,12 @@ enum Seen {
 use Seen::{Deliver, Drop};
 
 fn seen(bytes: &[u8], arrival: &Arrival) -> Seen {
-    match check(bytes, arrival, &Host) {
-        Verdict::Deliver(packet, to) => Deliver(packet.protocol, to, packet.payload.len()),
+    let read = Packet::parse(bytes);
+    match check(bytes, &read, arrival, &Host) {
+        Verdict::Deliver(to) => {
+            let packet = read.expect("what is delivered could be read");
+            Deliver(packet.protocol, to, packet.payload.len())
+        }
         Verdict::Drop(reason) => Drop(reason),
         Verdict::Error(problem, packet) => {
             assert_eq!(packet, &bytes[..packet.len()]);
@@ -301,7 +305,9 @@ fn what_came_is_counted() {
     let mut broken = v4([10, 9, 0, 1], [10, 9, 0, 2]);
     broken[10] ^= 1;
     for packet in [v4([10, 9, 0, 1], [10, 9, 0, 2]), v4([10, 9, 0, 1], [10, 9, 0, 3]), broken] {
-        stats.record(packet.len(), &check(&packet, &arrival, &Host), arrival.reassembled);
+        let read = Packet::parse(&packet);
+        let verdict = check(&packet, &read, &arrival, &Host);
+        stats.record(packet.len(), &read, &verdict, arrival.reassembled);
     }
     assert_eq!((stats.in_receives, stats.in_delivers, stats.in_octets), (3, 1, 84));
     assert_eq!((stats.in_addr_errors, stats.in_hdr_errors, stats.in_csum_errors), (1, 1, 1));
@@ -330,8 +336,9 @@ proptest! {
             }
         };
         let mut stats = InputStats::default();
-        let verdict = check(&bytes, &Arrival::unicast(IFACE), &Host);
-        stats.record(bytes.len(), &verdict, false);
+        let read = Packet::parse(&bytes);
+        let verdict = check(&bytes, &read, &Arrival::unicast(IFACE), &Host);
+        stats.record(bytes.len(), &read, &verdict, false);
         if let Verdict::Fragment(fragment) = verdict {
             prop_assert!(fragment.next_header_at < fragment.data_at && fragment.data_at <= fragment.packet.len());
         }
