@@ -97,6 +97,8 @@ pub struct Setup {
     pub occupied: bool,
     /// Bytes of each frame that are captured; `None` for all.
     pub snaplen: Option<u32>,
+    /// What the packet socket of a veth is to be like beside.
+    pub packet: fn(PacketBuilder) -> PacketBuilder,
     /// The stack's configuration.
     pub config: Config,
 }
@@ -112,6 +114,7 @@ impl Setup {
             dad: false,
             occupied: false,
             snaplen: None,
+            packet: |builder| builder,
             config: Config::seeded(7),
         }
     }
@@ -138,6 +141,12 @@ impl Setup {
     #[must_use]
     pub fn impaired(self, impairment: &'static str) -> Self {
         Self { impairment, ..self }
+    }
+
+    /// Makes the packet socket of a veth another.
+    #[must_use]
+    pub fn packet(self, packet: fn(PacketBuilder) -> PacketBuilder) -> Self {
+        Self { packet, ..self }
     }
 
     /// Sets the largest IP packet.
@@ -186,7 +195,7 @@ impl Host {
                 (kernel, None, device)
             }
             Link::Veth => {
-                let (kernel, other_end, device) = veth(setup.mtu, setup.merging);
+                let (kernel, other_end, device) = veth(setup);
                 (kernel, Some(other_end), device)
             }
         };
@@ -317,15 +326,16 @@ fn tap(mtu: usize, merging: bool) -> (Namespace, Box<dyn Device>) {
     (kernel, Box::new(tap))
 }
 
-fn veth(mtu: usize, merging: bool) -> (Namespace, Namespace, Box<dyn Device>) {
+fn veth(setup: &Setup) -> (Namespace, Namespace, Box<dyn Device>) {
     let wire = Wire::to_bare_end();
+    let mtu = setup.mtu;
     if mtu != 1500 {
         for end in [&wire.left, &wire.right] {
             end.ip(&format!("link set {KERNEL_INTERFACE} mtu {mtu}"));
         }
     }
-    let mut builder = PacketBuilder::new(KERNEL_INTERFACE).mac(MAC.0);
-    if merging {
+    let mut builder = (setup.packet)(PacketBuilder::new(KERNEL_INTERFACE).mac(MAC.0));
+    if setup.merging {
         for end in [&wire.left, &wire.right] {
             end.all_offloads(KERNEL_INTERFACE);
         }

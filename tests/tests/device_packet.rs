@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use ustack::buf::frame::{Checksum, Gso, GsoKind, Offload, TxFrame};
@@ -228,6 +229,64 @@ fn pnet_refuses_or_switches_off_what_merges_on_receipt() {
         drop(device);
         assert!(gro(), "it is on again when nobody listens any more");
     });
+}
+
+#[test]
+fn what_finds_no_room_is_counted() {
+    const SENT: u64 = 8000;
+    if !ready(&NEEDS) {
+        return;
+    }
+    let wire = Wire::new();
+    wire.left.no_offloads("eth0");
+    let blocks = |builder: Raw| builder.coalesce(Duration::from_millis(1));
+    let kinds: [(fn(Raw) -> Raw, usize); 3] = [(|it| it, 0), (blocks, 1400), (Raw::no_ring, 1400)];
+    for (kind, size) in kinds {
+        let mut device = wire.right.enter(|| kind(Raw::new("eth0").mac(OURS)).build()).expect("we may");
+        let socket = wire.left.enter(|| udp_socket("10.9.0.1:5000"));
+        for _ in 0..SENT {
+            let _ = socket.send_to(&vec![7; size], "10.9.0.2:6000").expect("the wire takes all");
+        }
+        let mut arrived = 0;
+        while arrived + device.missed() < SENT {
+            arrived += expect(&mut device, |frame| udp_payload(frame.bytes, true, 6000).map(|_| 1));
+        }
+        let missed = device.missed();
+        assert!(missed > 0 && arrived > 500, "{missed} missed, {arrived} arrived");
+        assert_eq!(device.missed(), missed, "they are counted once");
+        // There is room again.
+        socket.send_to(b"again", "10.9.0.2:6000").expect("the wire takes all");
+        let payload = expect(&mut device, |frame| {
+            udp_payload(frame.bytes, true, 6000).filter(|payload| payload == b"again")
+        });
+        assert_eq!(payload, b"again");
+    }
+}
+
+#[test]
+fn what_waits_leaves_in_order() {
+    if !ready(&NEEDS) {
+        return;
+    }
+    let wire = Wire::new();
+    wire.left.no_offloads("eth0");
+    let mut device = wire.right.enter(|| Raw::new("eth0").mac(OURS).batch().build()).expect("we may");
+    assert!(device.has_ring());
+    let socket = wire.left.enter(|| udp_socket("10.9.0.1:5000"));
+    let (from, to) = (address("10.9.0.2:6000"), address("10.9.0.1:5000"));
+    for i in 0..100u8 {
+        send(&mut device, &udp((OURS, KERNELS), from, to, &[i]));
+    }
+    assert_eq!(device.flush(Instant::ZERO).expect("the wire takes all"), 0);
+    let mut buffer = [0];
+    for i in 0..100 {
+        assert_eq!((socket.recv(&mut buffer).expect("it arrives"), buffer), (1, [i]));
+    }
+    // Nobody takes them: they are lost, and counted.
+    (0..5).for_each(|i| send(&mut device, &udp((OURS, KERNELS), from, to, &[i])));
+    wire.right.ip("link set eth0 down");
+    assert_eq!(device.flush(Instant::ZERO).expect("the device is not gone"), 5);
+    assert_eq!(device.flush(Instant::ZERO).expect("nothing waits"), 0);
 }
 
 #[test]

@@ -70,6 +70,14 @@ impl<D: Device> Device for Tee<D> {
         Ok(())
     }
 
+    fn flush(&mut self, now: Instant) -> io::Result<usize> {
+        self.inner.flush(now)
+    }
+
+    fn missed(&mut self) -> u64 {
+        self.inner.missed()
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.inner.as_fd()
     }

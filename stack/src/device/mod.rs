@@ -60,6 +60,21 @@ pub trait Device: Send {
     /// `WouldBlock` if the device is full: the frame is lost, as on any full queue, and the caller counts it.
     fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()>;
 
+    /// Sends what `send` has put by, where the device was told to send many frames at once; to be called when no more
+    /// follow for now. Answers how many frames were lost of those that `send` took since the last call.
+    ///
+    /// # Errors
+    /// The device is gone or broken; all that was put by is lost.
+    fn flush(&mut self, _now: Instant) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    /// How many frames came that `recv` could never lend, because there was no room for them to wait; since the device was
+    /// made, and as far as it knows.
+    fn missed(&mut self) -> u64 {
+        0
+    }
+
     /// What to wait on for frames; `None` for a device without the kernel.
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -80,6 +95,12 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
         (**self).send(now, frame)
+    }
+    fn flush(&mut self, now: Instant) -> io::Result<usize> {
+        (**self).flush(now)
+    }
+    fn missed(&mut self) -> u64 {
+        (**self).missed()
     }
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         (**self).as_fd()

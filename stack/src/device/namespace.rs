@@ -323,6 +323,20 @@ impl Device for Wire {
         }
     }
 
+    fn flush(&mut self, now: Instant) -> io::Result<usize> {
+        match self {
+            Self::Tap(tap) => tap.flush(now),
+            Self::Packet(packet) => packet.flush(now),
+        }
+    }
+
+    fn missed(&mut self) -> u64 {
+        match self {
+            Self::Tap(tap) => tap.missed(),
+            Self::Packet(packet) => packet.missed(),
+        }
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Tap(tap) => tap.as_fd(),

@@ -219,8 +219,10 @@ struct Outlet<'a, D: Device> {
 impl<D: Device> Outlet<'_, D> {
     fn send(self, head: &[u8], offload: Offload) {
         let frame = TxFrame { head, body: [&[], &[]], offload, why: Why::new(Reason::Foreign) };
-        match self.device.send(self.now, &frame) {
-            Ok(()) => self.counts.sent += 1,
+        // smoltcp does not say when it is the last for now.
+        match self.device.send(self.now, &frame).and_then(|()| self.device.flush(self.now)) {
+            Ok(0) => self.counts.sent += 1,
+            Ok(_) => self.counts.refused += 1,
             Err(cause) => {
                 self.counts.refused += 1;
                 if cause.kind() != io::ErrorKind::WouldBlock {

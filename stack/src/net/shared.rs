@@ -67,6 +67,8 @@ struct Port {
 pub struct DeviceErrors {
     /// Frames that the device did not take: full, or too large for it.
     pub refused: u64,
+    /// Frames that came and were lost because nobody took them in time, as far as the device knows.
+    pub missed: u64,
     /// Failed reads.
     pub failed_reads: u64,
     /// The last error, as text.
@@ -190,8 +192,11 @@ impl Shared {
     }
 
     pub(crate) fn device_errors(&self, interface: InterfaceId) -> DeviceErrors {
-        let inner = self.lock();
-        inner.ports.iter().find(|p| p.interface == interface).map(|p| p.errors.clone()).unwrap_or_default()
+        let mut inner = self.lock();
+        let Some(port) = inner.ports.iter_mut().find(|p| p.interface == interface) else {
+            return DeviceErrors::default();
+        };
+        DeviceErrors { missed: port.device.missed(), ..port.errors.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -353,6 +358,10 @@ impl Inner {
                     port.errors.refused += 1;
                     port.errors.last = Some(error.to_string());
                 }
+            }
+            match port.device.flush(now) {
+                Ok(lost) => port.errors.refused += lost as u64,
+                Err(error) => port.errors.last = Some(error.to_string()),
             }
         }
         if self.stack.has_decisions() {

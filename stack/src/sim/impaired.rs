@@ -117,13 +117,14 @@ impl<D: Device> Impaired<D> {
     }
 
     /// Hands to the device what has come to the end of its delay.
-    fn flush(&mut self, now: Instant) -> io::Result<()> {
+    fn deliver(&mut self, now: Instant) -> io::Result<()> {
         while let Some(delivery) = self.outgoing.pop(now) {
             match self.inner.send(now, &delivery.as_tx()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.refused += 1,
                 other => other?,
             }
         }
+        self.refused += self.inner.flush(now)? as u64;
         Ok(())
     }
 
@@ -158,7 +159,7 @@ impl<D: Device> Device for Impaired<D> {
     }
 
     fn recv(&mut self, now: Instant) -> io::Result<Option<RxFrame<'_>>> {
-        self.flush(now)?;
+        self.deliver(now)?;
         self.take_incoming(now)?;
         let Some(delivery) = self.incoming.pop(now) else { return Ok(None) };
         if let Some((capture, interface)) = &self.capture {
@@ -188,7 +189,11 @@ impl<D: Device> Device for Impaired<D> {
                 &[frame.head, frame.body[0], frame.body[1]],
             );
         }
-        self.flush(now)
+        self.deliver(now)
+    }
+
+    fn missed(&mut self) -> u64 {
+        self.inner.missed()
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

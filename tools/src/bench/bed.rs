@@ -5,7 +5,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ustack::device::{Cidr, Device, Tap, TapBuilder, add_veth, bring_up, switch_off_offloads};
+use ustack::device::{
+    Cidr, Device, Packet, PacketBuilder, Tap, TapBuilder, add_veth, bring_up, switch_off_offloads,
+};
 
 use crate::namespace::Inside;
 
@@ -17,6 +19,9 @@ pub const CONTENDER: [u8; 4] = [10, 9, 0, 2];
 pub const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// The peer's end of a TAP.
 pub const TAP: &str = "tap0";
+
+/// The contender's end of a bare veth.
+pub const RAW: &str = "veth1";
 
 /// What a contender that has ended may still take to clear up.
 const GRACE: Duration = Duration::from_secs(10);
@@ -41,11 +46,32 @@ impl Bed {
         let bed = Self { peer: inside()?, contender: inside()? };
         let there = bed.contender.id;
         bed.on_peers_side(move || {
-            add_veth("veth0", "veth1", there)?;
+            add_veth("veth0", RAW, there)?;
             ready("veth0", PEER, offload)
         })??;
-        bed.on_contenders_side(move || ready("veth1", CONTENDER, offload))??;
+        bed.on_contenders_side(move || ready(RAW, CONTENDER, offload))??;
         // The first end is up with the second.
+        bed.on_peers_side(|| bring_up("veth0", &[]))??;
+        Ok(bed)
+    }
+
+    /// A kernel, joined by a veth to an interface that is the contender's alone: no kernel has an address there.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn bare_veth(offload: bool) -> io::Result<Self> {
+        let bed = Self { peer: inside()?, contender: inside()? };
+        let there = bed.contender.id;
+        bed.on_peers_side(move || {
+            add_veth("veth0", RAW, there)?;
+            ready("veth0", PEER, offload)
+        })??;
+        bed.on_contenders_side(move || {
+            if !offload {
+                switch_off_offloads(RAW)?;
+            }
+            bring_up(RAW, &[])
+        })??;
         bed.on_peers_side(|| bring_up("veth0", &[]))??;
         Ok(bed)
     }
@@ -158,6 +184,16 @@ pub fn cidr(address: [u8; 4]) -> io::Result<Cidr> {
 /// The kernel refuses.
 pub fn open_tap(offload: bool) -> io::Result<Tap> {
     let builder = TapBuilder::new(TAP).address(cidr(PEER)?).up();
+    let builder = if offload { builder.offload() } else { builder };
+    Ok(builder.build()?)
+}
+
+/// The contender's packet socket; to be called on its side of a bare veth.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn open_raw(offload: bool) -> io::Result<Packet> {
+    let builder = PacketBuilder::new(RAW).mac(MAC).batch();
     let builder = if offload { builder.offload() } else { builder };
     Ok(builder.build()?)
 }

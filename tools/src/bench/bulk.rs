@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ustack::device::smoltcp::Phy;
 
-use super::bed::{Bed, open_tap};
+use super::bed::{Bed, open_raw, open_tap};
 use super::gauge::Run;
 use super::measure::{CpuTime, Cpus, pin};
 use super::peer::{self, Way};
@@ -18,6 +18,9 @@ use super::{mini, ours, smoltap};
 pub enum Who {
     /// ustack over a TAP.
     Ustack,
+    /// ustack over a packet socket on a veth.
+    #[value(name = "ustack-raw")]
+    Raw,
     /// The kernel over a veth.
     Kernel,
     /// smoltcp over its own TAP.
@@ -32,7 +35,7 @@ pub enum Who {
     MiniPrepared,
 }
 
-/// Everybody, ours first.
+/// Everybody on a TAP and the kernel, ours first.
 pub const ALL: [Who; 6] =
     [Who::Ustack, Who::Kernel, Who::SmoltcpOwn, Who::Smoltcp, Who::Mini, Who::MiniPrepared];
 
@@ -40,6 +43,7 @@ impl Contender for Who {
     fn name(self) -> &'static str {
         match self {
             Self::Ustack => "ustack",
+            Self::Raw => "ustack, raw on veth",
             Self::Kernel => "kernel over veth",
             Self::SmoltcpOwn => "smoltcp, own TAP",
             Self::Smoltcp => "smoltcp, our TAP",
@@ -49,7 +53,7 @@ impl Contender for Who {
     }
 
     fn is_ours(self) -> bool {
-        self == Self::Ustack
+        matches!(self, Self::Ustack | Self::Raw)
     }
 }
 
@@ -109,7 +113,11 @@ impl Bulk {
     /// The kernel refuses something, or the connection breaks.
     pub fn run(&self, who: Who, way: Way) -> io::Result<Sample> {
         let cpus = Cpus::new(self.cpus);
-        let bed = if who == Who::Kernel { Bed::veth(self.offload)? } else { Bed::tap()? };
+        let bed = match who {
+            Who::Kernel => Bed::veth(self.offload)?,
+            Who::Raw => Bed::bare_veth(self.offload)?,
+            _ => Bed::tap()?,
+        };
         let run = Run::new();
         let peer = peer::Bulk::start(&bed, &run, cpus.peer, way, self.flows, self.chunk)?;
         let working = {
@@ -135,6 +143,7 @@ impl Bulk {
         match who {
             Who::Kernel => peer::kernel(run, way, flows, chunk),
             Who::Ustack => ours::bulk(open_tap(offload)?, run, way, flows, buffer, chunk),
+            Who::Raw => ours::bulk(open_raw(offload)?, run, way, flows, buffer, chunk),
             Who::SmoltcpOwn => smoltap::bulk(Own::open()?, run, way, flows, buffer, chunk),
             Who::Smoltcp => {
                 smoltap::bulk(Phy::new(open_tap(offload)?), run, way, flows, smoltcp_buffer, chunk)

@@ -76,6 +76,7 @@ impl<D: Device> Ours<D> {
             // A frame that the device does not take is lost, as on any wire.
             let _ = self.device.send(now, &frame);
         }
+        let _ = self.device.flush(now);
         while self.stack.poll_event().is_some() {}
     }
 

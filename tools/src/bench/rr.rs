@@ -11,12 +11,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use smoltcp::socket::tcp;
+use ustack::device::Device;
 use ustack::device::smoltcp::Phy;
 use ustack::net::{Driver, Net, drive};
 use ustack::tcp::Settings;
 use ustack::{Config, Error, Stack};
 
-use super::bed::{Bed, CONTENDER, open_tap};
+use super::bed::{Bed, CONTENDER, open_raw, open_tap};
 use super::gauge::{Gauge, Run};
 use super::measure::{Cpus, percentile, pin};
 use super::ours::{BATCH, Ours, interface_config};
@@ -46,6 +47,12 @@ pub enum Who {
     Blocking,
     /// A loop over `ustack::Stack` that sleeps when there is nothing to do.
     Loop,
+    /// As `async`, over a packet socket on a veth.
+    #[value(name = "async-raw")]
+    AsyncRaw,
+    /// As `busy`, over a packet socket on a veth.
+    #[value(name = "busy-raw")]
+    BusyRaw,
     /// The kernel over a veth.
     Kernel,
     /// smoltcp over its own TAP.
@@ -54,7 +61,7 @@ pub enum Who {
     Smoltcp,
 }
 
-/// Everybody, ours first.
+/// Everybody on a TAP and the kernel, ours first.
 pub const ALL: [Who; 8] =
     [Who::Async, Who::Busy, Who::Tokio, Who::Blocking, Who::Loop, Who::Kernel, Who::SmoltcpOwn, Who::Smoltcp];
 
@@ -63,6 +70,8 @@ impl Contender for Who {
         match self {
             Self::Async => "ustack async",
             Self::Busy => "ustack busy",
+            Self::AsyncRaw => "ustack async, raw on veth",
+            Self::BusyRaw => "ustack busy, raw on veth",
             Self::Tokio => "ustack tokio",
             Self::Blocking => "ustack blocking",
             Self::Loop => "ustack loop",
@@ -104,7 +113,7 @@ pub struct Requests {
 impl Requests {
     /// Measures. Who never sleeps stays out where there is only one processor: the client would have to wait for its turn.
     pub fn measure(&self) -> Test {
-        let fits = |who: &Who| self.cpus > 1 || *who != Who::Busy;
+        let fits = |who: &Who| self.cpus > 1 || !matches!(who, Who::Busy | Who::BusyRaw);
         let who: Vec<Who> = self.who.iter().copied().filter(fits).collect();
         let (name, unit) = match self.task {
             Task::Requests => ("request and response of 1 byte", "requests/s"),
@@ -119,7 +128,11 @@ impl Requests {
     /// The kernel refuses something, or a connection breaks.
     pub fn run(&self, who: Who) -> io::Result<Sample> {
         let cpus = Cpus::new(self.cpus);
-        let bed = if who == Who::Kernel { Bed::veth(true)? } else { Bed::tap()? };
+        let bed = match who {
+            Who::Kernel => Bed::veth(true)?,
+            Who::AsyncRaw | Who::BusyRaw => Bed::bare_veth(true)?,
+            _ => Bed::tap()?,
+        };
         bed.on_peers_side(many_ports)?;
         let run = Run::new();
         let working = {
@@ -230,8 +243,10 @@ fn connections(run: &Arc<Run>) -> io::Result<Vec<f64>> {
 
 fn serve(who: Who, run: &Arc<Run>) -> io::Result<()> {
     match who {
-        Who::Async => asynchronous(run, ustack::time::Duration::ZERO),
-        Who::Busy => asynchronous(run, BUSY),
+        Who::Async => asynchronous(run, open_tap(true)?, ustack::time::Duration::ZERO),
+        Who::Busy => asynchronous(run, open_tap(true)?, BUSY),
+        Who::AsyncRaw => asynchronous(run, open_raw(true)?, ustack::time::Duration::ZERO),
+        Who::BusyRaw => asynchronous(run, open_raw(true)?, BUSY),
         Who::Tokio => on_tokio(run),
         Who::Blocking => blocking(run),
         Who::Loop => in_a_loop(run),
@@ -245,14 +260,14 @@ fn everywhere() -> SocketAddr {
     SocketAddr::from(([0; 4], PORT))
 }
 
-fn attached() -> io::Result<Net> {
+fn attached(device: impl Device + 'static) -> io::Result<Net> {
     let net = Net::new(Stack::new(Config::default()));
-    net.attach(interface_config(), open_tap(true)?)?;
+    net.attach(interface_config(), device)?;
     Ok(net)
 }
 
-fn asynchronous(run: &Run, busy: ustack::time::Duration) -> io::Result<()> {
-    let net = attached()?;
+fn asynchronous(run: &Run, device: impl Device + 'static, busy: ustack::time::Duration) -> io::Result<()> {
+    let net = attached(device)?;
     let listener = ustack::net::TcpListener::bind(&net, everywhere())?;
     let over = async {
         while !run.is_over() {
@@ -265,7 +280,7 @@ fn asynchronous(run: &Run, busy: ustack::time::Duration) -> io::Result<()> {
 }
 
 fn on_tokio(run: &Run) -> io::Result<()> {
-    let net = attached()?;
+    let net = attached(open_tap(true)?)?;
     let listener = ustack::net::TcpListener::bind(&net, everywhere())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let over = async {
@@ -291,7 +306,7 @@ async fn echo(listener: &ustack::net::TcpListener) -> io::Result<()> {
 }
 
 fn blocking(run: &Arc<Run>) -> io::Result<()> {
-    let net = attached()?;
+    let net = attached(open_tap(true)?)?;
     let driver = Driver::spawn(&net)?;
     let listener = ustack::blocking::TcpListener::bind(&net, everywhere())?;
     let serve = move || -> io::Result<()> {

@@ -12,6 +12,7 @@ Examples:
   ustack bench tap                          sending and receiving, beside everybody, on two processors
   ustack bench tap --cpus 1 --way send      both ends on one processor: the steadiest setting
   ustack bench tap --flows 8 --who ustack,kernel
+  ustack bench tap --who ustack-raw,kernel  a packet socket on a veth, and the kernel there
   ustack bench tap --no-offload             single segments with their checksums
   ustack bench tap --json --pairs 7 | jq '.tests[].ratios'
 

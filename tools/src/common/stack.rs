@@ -234,6 +234,9 @@ impl Running {
                 errors.failed_reads
             );
         }
+        if errors.missed > 0 {
+            note!("{} frames came too fast, and were lost", errors.missed);
+        }
         if let Some(log) = &self.events {
             events::drain(&self.net, log, &[]);
         }

@@ -106,7 +106,7 @@ impl Wire {
                 open(Box::new(tun), &name, None)
             }
             Self::Raw(name) => {
-                let builder = PacketBuilder::new(name);
+                let builder = PacketBuilder::new(name).batch();
                 let builder = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets()));
                 let packet = if offload { builder.offload() } else { builder }.build()?;
                 let mac = Some(MacAddr(packet.mac()));

@@ -5,8 +5,10 @@
 
 mod event;
 mod interface;
+mod mapping;
 mod namespace;
 mod packet;
+mod ring;
 mod signal;
 mod socket;
 
@@ -16,9 +18,10 @@ pub(crate) use namespace::{
     before_exec, die_with_parent, is_root, try_user_namespace, unshare_network, unshare_user_and_network,
 };
 pub(crate) use packet::{
-    attach_filter, packet_bind, packet_fanout, packet_fanout_program, packet_join, packet_peek,
-    packet_socket, packet_switch, set_receive_buffer,
+    MAX_MESSAGES, attach_filter, packet_bind, packet_drops, packet_fanout, packet_fanout_program,
+    packet_join, packet_peek, packet_socket, packet_switch, send_messages, set_receive_buffer,
 };
+pub(crate) use ring::PacketRing;
 pub(crate) use signal::{HeldSignals, SignalForwarding, kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 

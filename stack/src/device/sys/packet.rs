@@ -1,6 +1,6 @@
 //! Packet sockets: frames of an interface of the kernel, beside the kernel's own stack.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -78,6 +78,36 @@ pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -
     set_program(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, program)
 }
 
+/// How many frames were lost since the last call, because there was no room for them.
+pub(crate) fn packet_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: `tpacket_stats` is plain data.
+    let mut stats: libc::tpacket_stats = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut len = size_of_val(&stats) as libc::socklen_t;
+    let (level, option) = (libc::SOL_PACKET, libc::PACKET_STATISTICS);
+    // SAFETY: `stats` has room for `len` bytes, and outlives the call.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, (&raw mut stats).cast(), &raw mut len) })?;
+    Ok(stats.tp_drops)
+}
+
+/// Frames that one call sends at most.
+pub(crate) const MAX_MESSAGES: usize = 32;
+
+/// Sends each part as a message of its own, at most [`MAX_MESSAGES`] of them; answers how many were taken.
+pub(crate) fn send_messages(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let parts = &parts[..parts.len().min(MAX_MESSAGES)];
+    // SAFETY: `mmsghdr` is plain data; all-zero is an empty message.
+    let mut messages: [libc::mmsghdr; MAX_MESSAGES] = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (message, part) in messages.iter_mut().zip(parts) {
+        // `IoSlice` has the layout of `iovec`; the kernel only reads it.
+        message.msg_hdr.msg_iov = std::ptr::from_ref(part).cast_mut().cast();
+        message.msg_hdr.msg_iovlen = 1;
+    }
+    let count = parts.len() as libc::c_uint;
+    // SAFETY: the first `count` messages point to `parts`, which outlive the call.
+    let sent = unsafe { libc::sendmmsg(fd.as_raw_fd(), messages.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    check(sent).map(|sent| usize::try_from(sent).unwrap_or(0))
+}
+
 /// What is known of the frame that waits in a packet socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
@@ -139,7 +169,7 @@ fn set_program(
 }
 
 /// Sets a socket option to a value of plain data.
-fn set_option<T: Copy>(
+pub(super) fn set_option<T: Copy>(
     fd: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,
