@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 
 use super::Net;
 use super::bell::Bell;
-use super::shared::{Shared, Turn};
+use super::shared::Shared;
 use crate::device::{MAX_WAIT, wait};
 use crate::time::Duration;
 
@@ -96,30 +96,30 @@ impl DriverBuilder {
         let (shared, waker) = (self.net.shared(), Waker::from(bell.clone()));
         let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
         let mut descriptors = Descriptors::default();
-        let mut last_frame = shared.clock().now();
         bell.wake_task();
+        let mut turn = shared.drive()?;
+        let mut last_frame = turn.now;
         loop {
             if bell.take_task()
                 && let Poll::Ready(output) = Pin::as_mut(&mut future).poll(&mut cx)
             {
                 return Ok(output);
             }
-            let now = shared.clock().now();
-            let busy = now.since(last_frame) < self.busy_poll;
-            let Turn { frames, more, sleep } = shared.drive(busy)?;
-            if frames {
-                last_frame = now;
-            }
-            if busy {
+            if turn.now.since(last_frame) < self.busy_poll {
                 core::hint::spin_loop();
-            } else if !more {
+            } else if !turn.more {
                 descriptors.refresh(shared)?;
                 bell.sleep(|event| {
+                    let span = shared.fall_asleep();
                     let mut waited: ArrayVec<BorrowedFd<'_>, MAX_WAIT> = ArrayVec::new();
                     waited.push(event);
                     waited.extend(descriptors.iter().take(MAX_WAIT - 1));
-                    wait(&waited, sleep.map(Into::into))
+                    wait(&waited, span.map(Into::into))
                 })?;
+            }
+            turn = shared.drive()?;
+            if turn.frames {
+                last_frame = turn.now;
             }
         }
     }

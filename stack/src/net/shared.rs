@@ -16,7 +16,7 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::event::{Event, Observation};
 use crate::socket::table::SocketId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::why::Why;
 
 /// Frames taken from one device before the others and the applications get their turn.
@@ -107,6 +107,20 @@ impl Shared {
             // The driver is one of many: whoever has the lock does its work, before a device's queue overflows.
             inner.stand_in(now, &mut wake);
         }
+        self.leave(inner, wake);
+        result
+    }
+
+    /// Runs `f` on the tasks that wait for a time: nothing is to be sent for them.
+    pub(crate) fn with_times<R>(&self, f: impl FnOnce(&mut TimeWakers, Instant) -> R) -> R {
+        let mut inner = self.lock();
+        let result = f(&mut inner.times, self.clock.now());
+        self.leave(inner, Vec::new());
+        result
+    }
+
+    /// Unlocks, then wakes: the driver too, if it is needed earlier than it thinks.
+    fn leave(&self, mut inner: MutexGuard<'_, Inner>, wake: Vec<Waker>) {
         let earlier = |until| inner.failed.is_some() || inner.poll_timeout().is_some_and(|at| at < until);
         let kick = inner.asleep_until.is_some_and(earlier);
         if kick {
@@ -117,7 +131,6 @@ impl Shared {
         if kick {
             self.kick.kick();
         }
-        result
     }
 
     /// Tries an operation; where it would block, has the task woken when it may not any more.
@@ -155,14 +168,14 @@ impl Shared {
         *self.kick.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kick));
     }
 
-    /// A driver's turn: takes what the devices have and what is due. One that is `busy` will not sleep after it, so that nobody
-    /// needs to wake it.
+    /// A driver's turn: takes what the devices have and what is due.
     ///
     /// # Errors
     /// A device is gone.
-    pub(crate) fn drive(&self, busy: bool) -> io::Result<Turn> {
+    pub(crate) fn drive(&self) -> io::Result<Turn> {
         let mut wake = Vec::new();
         let mut inner = self.lock();
+        inner.asleep_until = None;
         let now = self.clock.now();
         if let Some(error) = inner.failed.take() {
             return Err(error);
@@ -171,11 +184,21 @@ impl Shared {
         inner.stack.handle_timeout(now);
         inner.times.take_due(now, &mut wake);
         inner.settle(now, &mut wake);
-        let deadline = inner.poll_timeout();
-        inner.asleep_until = (!more && !busy).then(|| deadline.unwrap_or(Instant::MAX));
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
-        Ok(Turn { frames, more, sleep: deadline.map(|at| at.since(now)) })
+        Ok(Turn { now, frames, more })
+    }
+
+    /// How long a driver may sleep unless a device has something (`None`: no deadline). Until its next turn, who needs it
+    /// earlier kicks it.
+    pub(crate) fn fall_asleep(&self) -> Option<Duration> {
+        let mut inner = self.lock();
+        if inner.failed.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = inner.poll_timeout();
+        inner.asleep_until = Some(deadline.unwrap_or(Instant::MAX));
+        deadline.map(|at| at.since(self.clock.now()))
     }
 
     pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
@@ -216,12 +239,12 @@ impl Shared {
 /// How a driver's turn went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Turn {
+    /// When it was.
+    pub(crate) now: Instant,
     /// A device had something.
     pub(crate) frames: bool,
     /// A device may have more: the next turn is due at once.
     pub(crate) more: bool,
-    /// How long to sleep unless a device or an application has something (`None`: no deadline).
-    pub(crate) sleep: Option<crate::time::Duration>,
 }
 
 /// What the devices had.
@@ -252,10 +275,6 @@ impl Inner {
             self.watchers.push(cx.waker().clone());
         }
         Poll::Pending
-    }
-
-    pub(crate) fn times(&mut self) -> &mut TimeWakers {
-        &mut self.times
     }
 
     /// Wakes the tasks whose time has come; for a driver that moves the clock itself.
@@ -437,9 +456,10 @@ mod tests {
             shared.set_kick(move || kicked.lock().unwrap().push(driver));
         }
         // The driver sleeps for ever; a deadline of now is earlier.
-        shared.drive(false).unwrap();
+        shared.drive().unwrap();
+        assert_eq!(shared.fall_asleep(), None);
         let cx = Context::from_waker(Waker::noop());
-        shared.with(|inner, now| inner.times.register(now, &mut None, &cx));
+        shared.with_times(|times, now| times.register(now, &mut None, &cx));
         assert_eq!(*kicked.lock().unwrap(), ["second"]);
     }
 }

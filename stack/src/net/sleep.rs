@@ -28,11 +28,11 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.shared.with(|inner, now| {
+        this.shared.with_times(|times, now| {
             if now >= this.until {
                 return Poll::Ready(());
             }
-            inner.times().register(this.until, &mut this.key, cx);
+            times.register(this.until, &mut this.key, cx);
             Poll::Pending
         })
     }
@@ -41,7 +41,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.shared.with(|inner, _| inner.times().remove(self.until, key));
+            self.shared.with_times(|times, _| times.remove(self.until, key));
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::driver::Descriptors;
-use super::shared::{Shared, Turn};
+use super::shared::Shared;
 use super::{Net, TcpStream};
 
 /// Moves `net` for as long as it is polled: spawn it, or select on it. Sockets of the same runtime then need no thread.
@@ -39,8 +39,7 @@ async fn drive_one(shared: Arc<Shared>) -> io::Result<()> {
     let mut descriptors = Descriptors::default();
     let mut devices: Vec<AsyncFd<OwnedFd>> = Vec::new();
     loop {
-        let Turn { more, sleep, .. } = shared.drive(false)?;
-        if more {
+        if shared.drive()?.more {
             tokio::task::yield_now().await;
             continue;
         }
@@ -50,7 +49,7 @@ async fn drive_one(shared: Arc<Shared>) -> io::Result<()> {
             devices.push(AsyncFd::new(fd)?);
         }
         let asleep = async {
-            match sleep {
+            match shared.fall_asleep() {
                 Some(span) => tokio::time::sleep(span.into()).await,
                 None => core::future::pending().await,
             }
