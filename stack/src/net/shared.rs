@@ -442,24 +442,4 @@ impl fmt::Debug for Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Config;
-
-    /// A driver may be over without a word, as in a `select!`: whoever came after it is to be woken.
-    #[test]
-    fn the_newest_kick_counts() {
-        let shared = Shared::new(Stack::new(Config::default()), Clock::manual(), None);
-        let kicked = Arc::new(Mutex::new(Vec::new()));
-        for driver in ["first", "second"] {
-            let kicked = kicked.clone();
-            shared.set_kick(move || kicked.lock().unwrap().push(driver));
-        }
-        // The driver sleeps for ever; a deadline of now is earlier.
-        shared.drive().unwrap();
-        assert_eq!(shared.fall_asleep(), None);
-        let cx = Context::from_waker(Waker::noop());
-        shared.with_times(|times, now| times.register(now, &mut None, &cx));
-        assert_eq!(*kicked.lock().unwrap(), ["second"]);
-    }
-}
+mod tests;
