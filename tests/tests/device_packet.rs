@@ -234,13 +234,14 @@ fn pnet_refuses_or_switches_off_what_merges_on_receipt() {
 #[test]
 fn what_finds_no_room_is_counted() {
     const SENT: u64 = 8000;
+    type Kind = fn(Raw) -> Raw;
     if !ready(&NEEDS) {
         return;
     }
     let wire = Wire::new();
     wire.left.no_offloads("eth0");
     let blocks = |builder: Raw| builder.coalesce(Duration::from_millis(1));
-    let kinds: [(fn(Raw) -> Raw, usize); 3] = [(|it| it, 0), (blocks, 1400), (Raw::no_ring, 1400)];
+    let kinds: [(Kind, usize); 3] = [(|it| it, 0), (blocks, 1400), (Raw::no_ring, 1400)];
     for (kind, size) in kinds {
         let mut device = wire.right.enter(|| kind(Raw::new("eth0").mac(OURS)).build()).expect("we may");
         let socket = wire.left.enter(|| udp_socket("10.9.0.1:5000"));
