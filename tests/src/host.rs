@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ustack::device::{Device, PacketBuilder, TapBuilder};
+use ustack::device::{Device, PacketBuilder, TapBuilder, XdpBuilder};
 use ustack::net::{Driver, Net};
 use ustack::sim::{Impaired, Impairment};
 use ustack::why::Reason;
@@ -63,6 +63,9 @@ pub fn on_each(setups: &[Setup], tools: &[&'static str], allowed: &[&str], test:
         return;
     }
     for setup in setups {
+        if setup.link == Link::Xdp && !ready(&[Need::Xdp]) {
+            continue;
+        }
         let merging = if setup.merging { "merging " } else { "" };
         eprintln!("on a {merging}{:?}, mtu {} {}", setup.link, setup.mtu, setup.impairment);
         let host = setup.clone().build();
@@ -78,6 +81,8 @@ pub enum Link {
     Tap,
     /// A veth pair, with a packet socket of the stack's on the other end.
     Veth,
+    /// A veth pair, with an XDP socket of the stack's on the other end.
+    Xdp,
 }
 
 /// How a host is made.
@@ -194,7 +199,7 @@ impl Host {
                 let (kernel, device) = tap(setup.mtu, setup.merging);
                 (kernel, None, device)
             }
-            Link::Veth => {
+            Link::Veth | Link::Xdp => {
                 let (kernel, other_end, device) = veth(setup);
                 (kernel, Some(other_end), device)
             }
@@ -333,6 +338,15 @@ fn veth(setup: &Setup) -> (Namespace, Namespace, Box<dyn Device>) {
         for end in [&wire.left, &wire.right] {
             end.ip(&format!("link set {KERNEL_INTERFACE} mtu {mtu}"));
         }
+    }
+    if setup.link == Link::Xdp {
+        let builder = XdpBuilder::new(KERNEL_INTERFACE).mac(MAC.0).batch();
+        let builder = if setup.merging { builder.open_sums() } else { builder };
+        if setup.merging {
+            wire.left.all_offloads(KERNEL_INTERFACE);
+        }
+        let device = wire.right.enter(|| builder.build()).expect("the machine's root may open an XDP socket");
+        return (wire.left, wire.right, Box::new(device));
     }
     let mut builder = (setup.packet)(PacketBuilder::new(KERNEL_INTERFACE).mac(MAC.0));
     if setup.merging {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use ustack::device::probe;
+
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::process::{Finished, Running, find_tool, run, tool};
@@ -19,6 +21,8 @@ pub enum Need {
     Namespaces,
     /// `/dev/net/tun`, for TAP and TUN devices.
     Tun,
+    /// XDP sockets, which a user namespace's root may not open.
+    Xdp,
     /// A program.
     Tool(&'static str),
 }
@@ -34,6 +38,10 @@ impl Need {
                 .open("/dev/net/tun")
                 .err()
                 .map(|error| format!("/dev/net/tun: {error}")),
+            Self::Xdp => probe()
+                .into_iter()
+                .find(|fact| fact.what == "XDP sockets" && !fact.ok)
+                .map(|fact| format!("XDP sockets: {}", fact.found)),
             Self::Tool(name) => find_tool(name).err(),
         }
     }

@@ -20,6 +20,8 @@ mod sys;
 mod tap;
 mod tun;
 mod vnet;
+#[cfg(feature = "xdp")]
+mod xdp;
 
 pub use cidr::Cidr;
 pub use error::Error;
@@ -34,6 +36,8 @@ pub use probe::{Fact, probe};
 pub use sys::{EventFd, MAX_WAIT, wait};
 pub use tap::{Tap, TapBuilder};
 pub use tun::{Tun, TunBuilder};
+#[cfg(feature = "xdp")]
+pub use xdp::{Xdp, XdpBuilder};
 
 use std::io;
 use std::os::fd::BorrowedFd;

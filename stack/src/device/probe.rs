@@ -26,6 +26,8 @@ pub fn probe() -> Vec<Fact> {
         capability("CAP_NET_ADMIN", 12),
         capability("CAP_NET_RAW", 13),
         packet_sockets(),
+        #[cfg(feature = "xdp")]
+        xdp_sockets(),
         user_namespaces(),
     ]
 }
@@ -64,6 +66,15 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 fn packet_sockets() -> Fact {
     let opened = sys::packet_socket().map(|_| "a packet socket can be opened".into());
     fact("packet sockets", opened, |_| PRIVILEGE.into())
+}
+
+#[cfg(feature = "xdp")]
+fn xdp_sockets() -> Fact {
+    let made = sys::xdp_map(1).map(|_| "a map of XDP sockets can be made".into());
+    fact("XDP sockets", made, |error| match error.kind() {
+        io::ErrorKind::PermissionDenied => super::xdp::PRIVILEGE.into(),
+        _ => super::xdp::NOT_HERE.into(),
+    })
 }
 
 fn user_namespaces() -> Fact {

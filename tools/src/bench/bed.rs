@@ -198,6 +198,17 @@ pub fn open_raw(offload: bool) -> io::Result<Packet> {
     Ok(builder.build()?)
 }
 
+/// The contender's XDP socket; to be called on its side of a bare veth. With `offload`, the kernel's end leaves checksums open.
+///
+/// # Errors
+/// The kernel refuses.
+#[cfg(feature = "xdp")]
+pub fn open_xdp(offload: bool) -> io::Result<ustack::device::Xdp> {
+    let builder = ustack::device::XdpBuilder::new(RAW).mac(MAC).batch();
+    let builder = if offload { builder.open_sums() } else { builder };
+    Ok(builder.build()?)
+}
+
 /// Sleeps until a frame comes, but not for long: a run may be over.
 ///
 /// # Errors

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ustack::device::smoltcp::Phy;
 
+#[cfg(feature = "xdp")]
+use super::bed;
 use super::bed::{Bed, open_raw, open_tap};
 use super::gauge::Run;
 use super::measure::{CpuTime, Cpus, pin};
@@ -21,6 +23,10 @@ pub enum Who {
     /// ustack over a packet socket on a veth.
     #[value(name = "ustack-raw")]
     Raw,
+    /// ustack over an XDP socket on a veth.
+    #[cfg(feature = "xdp")]
+    #[value(name = "ustack-xdp")]
+    Xdp,
     /// The kernel over a veth.
     Kernel,
     /// smoltcp over its own TAP.
@@ -44,6 +50,8 @@ impl Contender for Who {
         match self {
             Self::Ustack => "ustack",
             Self::Raw => "ustack, raw on veth",
+            #[cfg(feature = "xdp")]
+            Self::Xdp => "ustack, XDP on veth",
             Self::Kernel => "kernel over veth",
             Self::SmoltcpOwn => "smoltcp, own TAP",
             Self::Smoltcp => "smoltcp, our TAP",
@@ -53,7 +61,7 @@ impl Contender for Who {
     }
 
     fn is_ours(self) -> bool {
-        matches!(self, Self::Ustack | Self::Raw)
+        !matches!(self, Self::Kernel | Self::SmoltcpOwn | Self::Smoltcp | Self::Mini | Self::MiniPrepared)
     }
 }
 
@@ -116,6 +124,8 @@ impl Bulk {
         let bed = match who {
             Who::Kernel => Bed::veth(self.offload)?,
             Who::Raw => Bed::bare_veth(self.offload)?,
+            #[cfg(feature = "xdp")]
+            Who::Xdp => Bed::bare_veth(self.offload)?,
             _ => Bed::tap()?,
         };
         let run = Run::new();
@@ -144,6 +154,8 @@ impl Bulk {
             Who::Kernel => peer::kernel(run, way, flows, chunk),
             Who::Ustack => ours::bulk(open_tap(offload)?, run, way, flows, buffer, chunk),
             Who::Raw => ours::bulk(open_raw(offload)?, run, way, flows, buffer, chunk),
+            #[cfg(feature = "xdp")]
+            Who::Xdp => ours::bulk(bed::open_xdp(offload)?, run, way, flows, buffer, chunk),
             Who::SmoltcpOwn => smoltap::bulk(Own::open()?, run, way, flows, buffer, chunk),
             Who::Smoltcp => {
                 smoltap::bulk(Phy::new(open_tap(offload)?), run, way, flows, smoltcp_buffer, chunk)

@@ -1,7 +1,9 @@
-//! Which wire the stack is on: `--tap`, `--tun`, `--raw`, `--pnet` or `--hub`.
+//! Which wire the stack is on: `--tap`, `--tun`, `--raw`, `--xdp`, `--pnet` or `--hub`.
 
 use std::path::PathBuf;
 
+#[cfg(feature = "xdp")]
+use ustack::device::XdpBuilder;
 use ustack::device::{Cidr, Device, PacketBuilder, PnetBuilder, TapBuilder, TunBuilder};
 use ustack::wire::ethernet::MacAddr;
 
@@ -21,6 +23,14 @@ pub(crate) struct WireArgs {
     /// Join the network behind an interface by a packet socket; needs --address
     #[arg(long, value_name = "INTERFACE", group = "wire")]
     pub(crate) raw: Option<String>,
+    /// The same by an XDP socket, past the kernel's stack, which hears no more ARP requests there; as the machine's root
+    #[cfg(feature = "xdp")]
+    #[arg(long, value_name = "INTERFACE", group = "wire")]
+    pub(crate) xdp: Option<String>,
+    /// Take received checksums for verified: with --xdp on a virtual wire whose other end leaves them open
+    #[cfg(feature = "xdp")]
+    #[arg(long, requires = "xdp")]
+    pub(crate) open_sums: bool,
     /// The same through the portable `pnet` library, which is slower
     #[arg(long, value_name = "INTERFACE", group = "wire")]
     pub(crate) pnet: Option<String>,
@@ -41,6 +51,11 @@ pub(crate) enum Wire {
     Tap(String),
     Tun(String),
     Raw(String),
+    #[cfg(feature = "xdp")]
+    Xdp {
+        name: String,
+        open_sums: bool,
+    },
     Pnet(String),
     Hub(PathBuf),
 }
@@ -59,10 +74,11 @@ pub(crate) struct Open {
 impl WireArgs {
     /// What was chosen; `tap0` if nothing was.
     pub(crate) fn wire(&self) -> Wire {
-        let Self { tap, tun, raw, pnet, hub, mtu: _, no_offload: _ } = self;
+        let Self { tap, tun, raw, pnet, hub, .. } = self;
         let choices = [
             tun.clone().map(Wire::Tun),
             raw.clone().map(Wire::Raw),
+            self.xdp(),
             pnet.clone().map(Wire::Pnet),
             hub.clone().map(Wire::Hub),
         ];
@@ -72,7 +88,18 @@ impl WireArgs {
 
     /// Whether the wire is a network that others live on too.
     pub(crate) fn is_network(&self) -> bool {
-        self.raw.is_some() || self.pnet.is_some()
+        self.raw.is_some() || self.pnet.is_some() || self.xdp().is_some()
+    }
+
+    #[cfg(feature = "xdp")]
+    fn xdp(&self) -> Option<Wire> {
+        let Self { xdp, open_sums, .. } = self;
+        xdp.clone().map(|name| Wire::Xdp { name, open_sums: *open_sums })
+    }
+
+    #[cfg(not(feature = "xdp"))]
+    fn xdp(&self) -> Option<Wire> {
+        None
     }
 }
 
@@ -111,6 +138,14 @@ impl Wire {
                 let packet = if offload { builder.offload() } else { builder }.build()?;
                 let mac = Some(MacAddr(packet.mac()));
                 open(Box::new(packet), name, mac)
+            }
+            #[cfg(feature = "xdp")]
+            Self::Xdp { name, open_sums } => {
+                let builder = XdpBuilder::new(name).batch();
+                let builder = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets()));
+                let xdp = if *open_sums { builder.open_sums() } else { builder }.build()?;
+                let mac = Some(MacAddr(xdp.mac()));
+                open(Box::new(xdp), name, mac)
             }
             Self::Pnet(name) => {
                 let builder = PnetBuilder::new(name).switch_off_offloads();

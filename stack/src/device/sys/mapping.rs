@@ -22,6 +22,12 @@ impl Mapping {
         Self::new(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset)
     }
 
+    /// Fresh memory, all zeros, at the beginning of a page.
+    #[cfg(feature = "xdp")]
+    pub(super) fn anonymous(len: usize) -> io::Result<Self> {
+        Self::new(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE, -1, 0)
+    }
+
     /// Its first byte.
     pub(super) fn start(&self) -> *mut u8 {
         self.start.as_ptr()

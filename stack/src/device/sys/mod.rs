@@ -3,6 +3,8 @@
 //! Each wrapper is thin and safe: it owns what it opens, checks what the kernel answers, and decides nothing.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "xdp")]
+mod bpf;
 mod event;
 mod interface;
 mod mapping;
@@ -11,7 +13,11 @@ mod packet;
 mod ring;
 mod signal;
 mod socket;
+#[cfg(feature = "xdp")]
+mod xdp;
 
+#[cfg(feature = "xdp")]
+pub(crate) use bpf::{xdp_attach, xdp_map, xdp_map_set, xdp_program};
 pub use event::{EventFd, MAX_WAIT, wait};
 pub(crate) use interface::{Control, IfName, tun_attach, tun_offload};
 pub(crate) use namespace::{
@@ -24,6 +30,8 @@ pub(crate) use packet::{
 pub(crate) use ring::PacketRing;
 pub(crate) use signal::{HeldSignals, SignalForwarding, kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
+#[cfg(feature = "xdp")]
+pub(crate) use xdp::XdpSocket;
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
