@@ -102,7 +102,8 @@ pub struct TcpInfo {
     pub rcv_ssthresh: u64,
     /// Bytes of our receive buffer.
     pub rcv_space: u64,
-    /// Round-trip time as the receiver measures it; `None` if it does not.
+    /// Round-trip time as the receiver measures it, by the timestamps that data echoes or by how long the peer takes to
+    /// fill a window; `None` before the first sample.
     pub rcv_rtt: Option<Duration>,
     /// Bytes received and not yet read.
     pub unread: u64,
@@ -274,6 +275,11 @@ impl Open {
         }
     }
 
+    /// Data of the peer's full segments, as far as it has sent any.
+    pub(crate) fn rcv_mss(&self) -> u32 {
+        self.watch.largest_received.max(USUAL_MSS.min(self.terms.mss.into()))
+    }
+
     /// Completes `base` with what a synchronised state knows; `written` bytes lie in the send ring.
     pub(crate) fn info(&self, base: TcpInfo, written: usize) -> TcpInfo {
         let (sender, board, watch) = (&self.sender, &self.sender.board, &self.watch);
@@ -285,11 +291,12 @@ impl Open {
             window_scaling: self.terms.scaled,
             retransmits: if persisting { 0 } else { sender.retries.into() },
             probes_out: if persisting { self.persist_backoff } else { self.keepalive_probes.into() },
-            rcv_mss: watch.largest_received.max(USUAL_MSS.min(self.terms.mss.into())),
+            rcv_mss: self.rcv_mss(),
             retrans: u64::from(board.repeats()),
             reord_seen,
             reordering_degree: distance.div_ceil(sender.smss).max(USUAL_REORDERING),
             rcv_ssthresh: base.rcv_space.min(u64::from(u16::MAX) << self.terms.rcv_wscale),
+            rcv_rtt: watch.receiver_rtt.get(),
             last_data_sent: watch.data_sent,
             last_ack_sent: watch.ack_sent,
             last_data_recv: watch.data_received,

@@ -468,6 +468,12 @@ impl Input<'_> {
         }
         let (open, common) = (&mut *self.open, &mut *self.common);
         open.watch.handle_data(self.now, self.segment.payload.len(), self.segment.segments);
+        let echo = self.segment.header.options.timestamps.map(|stamp| stamp.echo);
+        if let Some(echo) = echo
+            && open.watch.receiver_rtt.is_news(echo)
+        {
+            open.time_receiver(self.now, echo, self.segment.payload.len(), common.rx.is_empty());
+        }
         let end = self.start + self.data.len() as u32;
         // RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13: nobody is left to read it.
         if common.orphaned && end.after(open.receiver.rcv_nxt) {
@@ -477,7 +483,8 @@ impl Input<'_> {
         match open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx) {
             Taken::InOrder(bytes) => {
                 counters.bytes_received += bytes as u64;
-                let echo = self.segment.header.options.timestamps.map(|stamp| stamp.echo);
+                let (next, edge) = (open.receiver.rcv_nxt, open.receiver.edge());
+                open.watch.receiver_rtt.handle_progress(self.now, next, edge);
                 open.tune_receive_buffer(common, self.now, echo);
                 if common.read_shut {
                     common.rx.consume(usize::MAX);

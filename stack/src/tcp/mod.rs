@@ -28,6 +28,7 @@ pub mod pacing;
 mod plpmtud;
 pub mod rate;
 mod receiver;
+mod receiver_rtt;
 mod recovery;
 pub mod rtt;
 mod sack;

@@ -1,6 +1,7 @@
 //! When things last happened, and how long what limited the sender did: for who asks, not for the protocol.
 
 use super::common::Common;
+use super::receiver_rtt::ReceiverRtt;
 use super::state::Open;
 use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
@@ -15,6 +16,7 @@ pub(crate) struct Watch {
     pub(crate) data_received: Instant,
     /// Data of the largest segment that arrived, in bytes.
     pub(crate) largest_received: u32,
+    pub(crate) receiver_rtt: ReceiverRtt,
     /// Since when, and by what, the sender is limited now.
     since: Instant,
     limit: Limit,
@@ -26,7 +28,7 @@ pub(crate) struct Watch {
 }
 
 packed!(Watch {
-    data_sent, ack_sent, data_received, largest_received, since, spent, loss_since, in_loss; limit: Limit::Idle
+    data_sent, ack_sent, data_received, largest_received, receiver_rtt, since, spent, loss_since, in_loss; limit: Limit::Idle
 });
 
 /// What keeps the sender from sending more, in the words of `ss`.
@@ -58,6 +60,7 @@ impl Watch {
             ack_sent: now,
             data_received: now,
             largest_received: 0,
+            receiver_rtt: ReceiverRtt::default(),
             since: now,
             limit: Limit::Idle,
             spent: [Duration::ZERO; Limit::Sndbuf as usize],
@@ -102,6 +105,13 @@ impl Watch {
 }
 
 impl Open {
+    /// Data of `len` bytes echoes our timestamp `echo`. What is less than full may have waited for the application.
+    pub(crate) fn time_receiver(&mut self, now: Instant, echo: u32, len: usize, all_read: bool) {
+        if self.terms.timestamps && len >= self.rcv_mss() as usize {
+            self.watch.receiver_rtt.handle_echo(echo, self.clock.since(now, echo), !all_read);
+        }
+    }
+
     /// Nothing more leaves now: what keeps it back is noted.
     pub(crate) fn note_limit(&mut self, now: Instant, common: &Common) {
         let limit = self.limit(common);
