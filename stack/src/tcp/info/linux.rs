@@ -44,7 +44,7 @@ impl TcpInfo {
     fn windows(&self) -> [(&'static str, u64); 20] {
         [
             ("sacked", self.segments(self.sacked)),
-            ("lost", self.segments(self.lost)),
+            ("lost", self.lost_segments()),
             ("retrans", self.segments(self.retrans)),
             ("fackets", 0),
             ("last_data_sent", self.ago(self.last_data_sent).as_millis()),
@@ -57,7 +57,7 @@ impl TcpInfo {
             ("rttvar", self.rttvar.as_micros()),
             ("snd_ssthresh", self.ssthresh.map_or(0x7fff_ffff, |bytes| bytes / self.full_segment())),
             ("snd_cwnd", self.cwnd / self.full_segment()),
-            ("advmss", self.advmss.into()),
+            ("advmss", self.linux_advmss()),
             ("reordering", self.reordering_degree.into()),
             ("rcv_rtt", self.rcv_rtt.unwrap_or_default().as_micros()),
             ("rcv_space", self.rcv_space),
@@ -120,6 +120,18 @@ impl TcpInfo {
     /// Linux counts the SYN, too.
     pub(super) fn delivered_segments(&self) -> u64 {
         self.segments(self.delivered) + u64::from(self.srtt.is_some() || self.delivered > 0)
+    }
+
+    /// Linux counts what was lost until it is acknowledged, sent again or not.
+    pub(super) fn lost_segments(&self) -> u64 {
+        // A probe is sent again, too, but nothing was lost.
+        let repairs = matches!(self.recovery, "recovery" | "loss");
+        self.segments(self.lost) + if repairs { self.segments(self.retrans) } else { 0 }
+    }
+
+    /// Linux takes off what the timestamps of each segment need.
+    pub(super) fn linux_advmss(&self) -> u64 {
+        u64::from(self.advmss).saturating_sub(if self.timestamps { 12 } else { 0 })
     }
 
     fn full_segment(&self) -> u64 {

@@ -47,7 +47,7 @@ impl TcpInfo {
             line.put(format_args!("mtu_search:{low},{high}"));
         }
         line.number("rcvmss", self.rcv_mss);
-        line.number("advmss", self.advmss);
+        line.number("advmss", self.linux_advmss());
         line.number("cwnd", self.cwnd / u64::from(self.snd_mss).max(1));
         line.number("ssthresh", self.ssthresh.map_or(0, |bytes| bytes / u64::from(self.snd_mss).max(1)));
     }
@@ -103,7 +103,7 @@ impl TcpInfo {
             let (now, ever) = (self.segments(self.retrans), self.counters.segs_retrans);
             line.put(format_args!("retrans:{now}/{ever}"));
         }
-        line.number("lost", self.segments(self.lost));
+        line.number("lost", self.lost_segments());
         line.number("sacked", self.segments(self.sacked));
         line.number("dsack_dups", self.counters.dsacks_in);
         if self.reordering_degree != super::USUAL_REORDERING {

@@ -1,11 +1,8 @@
 //! The kernel's socket options by their names.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use nix::sys::socket::sockopt::GetOsString;
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 use socket2::Socket;
@@ -77,7 +74,8 @@ mod kinds {
         V6Only "IPV6_V6ONLY" libc::IPPROTO_IPV6, libc::IPV6_V6ONLY;
     }
 
-    sockopt_impl!(TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, OsString, GetOsString<[u8; 512]>);
+    sockopt_impl!(TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 248]);
+    sockopt_impl!(OlderTcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 232]);
 
     pub(super) fn is_number(name: &str) -> bool {
         NUMBERS.contains(&name)
@@ -93,7 +91,19 @@ mod kinds {
 
     /// `struct tcp_info` as the kernel writes it, as long as the kernel knows it.
     pub(in super::super) fn tcp_info(socket: &Socket) -> Option<Vec<u8>> {
-        getsockopt(socket, TcpInfo).ok().map(|bytes| bytes.as_bytes().to_vec())
+        // What is asked for has to be there in full: each kernel has more than the one before.
+        match kernel_version()? {
+            (6, 7..) | (7.., _) => getsockopt(socket, TcpInfo).ok().map(Vec::from),
+            (5, 4..) | (6, _) => getsockopt(socket, OlderTcpInfo).ok().map(Vec::from),
+            _ => None,
+        }
+    }
+
+    /// Of `6.18.4-generic` the first two numbers.
+    fn kernel_version() -> Option<(u32, u32)> {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().ok());
+        Some((numbers.next()??, numbers.next()??))
     }
 }
 
