@@ -39,11 +39,26 @@ pub(crate) struct Scoreboard {
     original_from: SeqNum,
     /// What was sent again, in the order of time.
     resent: Repeats,
+    /// What was sent last.
+    last_sent: Sent,
     /// How fast what was sent arrives.
     pub(crate) rate: RateSampler,
 }
 
-packed!(Scoreboard { runs, una, nxt, flying, sacked, lost, repeats, lost_from, original_from, resent, rate });
+packed!(Scoreboard {
+    runs,
+    una,
+    nxt,
+    flying,
+    sacked,
+    lost,
+    repeats,
+    lost_from,
+    original_from,
+    resent,
+    last_sent,
+    rate
+});
 
 /// Bytes that were sent at one time and share one fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +189,7 @@ impl Scoreboard {
             lost_from: una,
             original_from: una,
             resent: Repeats::default(),
+            last_sent: Sent { at: Instant::ZERO, end: una },
             rate: RateSampler::new(),
         }
     }
@@ -228,25 +244,27 @@ impl Scoreboard {
         let stamp = self.rate.handle_sent(now, self.flying, len);
         self.nxt += len;
         self.flying += len;
+        let at = self.next_time(now, self.nxt);
         let full = self.runs.len() >= MAX_RUNS;
         if let Some(last) = self.runs.back_mut() {
             // Note: a full board gives the whole run its last time, which errs towards patience.
-            if last.fate == Fate::Flying && !last.resent && (last.sent_at == now || full) {
+            if last.fate == Fate::Flying && !last.resent && (last.sent_at == at || full) {
                 last.end = self.nxt;
-                (last.sent_at, last.stamp) = (now, stamp);
+                (last.sent_at, last.stamp) = (at, stamp);
                 return;
             }
         }
-        self.runs.push_back(Run { end: self.nxt, fate: Fate::Flying, resent: false, sent_at: now, stamp });
+        self.runs.push_back(Run { end: self.nxt, fate: Fate::Flying, resent: false, sent_at: at, stamp });
     }
 
     /// `len` sequence numbers from `start` were sent again.
     pub(crate) fn handle_resent(&mut self, now: Instant, start: SeqNum, len: u32) {
         let stamp = self.rate.handle_sent(now, self.flying, len);
-        self.resent.push(Repeat { at: now, start, end: start + len });
+        let at = self.next_time(now, start + len);
+        self.resent.push(Repeat { at, start, end: start + len });
         let mut resend = |run: &mut Run, _| {
             if run.fate != Fate::Sacked {
-                *run = Run { fate: Fate::Flying, resent: true, sent_at: now, stamp, ..*run };
+                *run = Run { fate: Fate::Flying, resent: true, sent_at: at, stamp, ..*run };
             }
         };
         if !self.change_runs(start, start + len, MAX_RUNS + SPARE_RUNS, &mut resend) {
@@ -255,7 +273,7 @@ impl Scoreboard {
             if let Some(mut run) = self.runs.get(index).copied() {
                 let run_start = self.start_of(index);
                 resend(&mut run, run_start);
-                self.resent.push(Repeat { at: now, start: run_start, end: run.end });
+                self.resent.push(Repeat { at, start: run_start, end: run.end });
                 self.replace(index, run_start, run);
             }
         }
@@ -388,6 +406,19 @@ impl Scoreboard {
             index += 1;
         }
         Some((start, end - start))
+    }
+
+    /// The time of what is sent now, and ends at `end`. RFC 8985 section 6.2 step 2 takes the higher number for the later of
+    /// two that were sent at one time: what is sent again after something new is given the next nanosecond.
+    fn next_time(&mut self, now: Instant, end: SeqNum) -> Instant {
+        let last = self.last_sent;
+        let at = match now > last.at {
+            true => now,
+            false if end.after(last.end) => last.at,
+            false => last.at + Duration::from_nanos(1),
+        };
+        self.last_sent = Sent { at, end };
+        at
     }
 
     /// Applies `f` to all of `[start, end)`, cut out exactly; false if that would make more than `most` runs.

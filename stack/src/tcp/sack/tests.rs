@@ -64,6 +64,27 @@ fn what_was_sent_before_the_newest_and_long_ago_is_lost() {
     assert_eq!(sums(&board), (4000, 1000, 5000));
 }
 
+/// RFC 8985 section 6.2 step 2: at one time, too, only what was sent later can have overtaken.
+#[test]
+fn at_one_time_the_order_of_sending_counts() {
+    let repeated_after_new = |new_first: bool| {
+        let mut board = ten();
+        board.handle_sack(block(5000, 6000), &mut Acked::default());
+        board.mark_lost_before(newest(5), at(105.ms()), 100.ms());
+        if new_first {
+            board.handle_sent(at(110.ms()), 1000);
+            board.handle_resent(at(110.ms()), UNA, 5000);
+        } else {
+            board.handle_resent(at(110.ms()), UNA, 5000);
+            board.handle_sent(at(110.ms()), 1000);
+        }
+        let mut acked = Acked::default();
+        board.handle_sack(block(10_000, 11_000), &mut acked);
+        board.mark_lost_before(acked.latest.unwrap(), at(210.ms()), 100.ms()).again
+    };
+    assert_eq!((repeated_after_new(true), repeated_after_new(false)), (0, 5000));
+}
+
 #[test]
 fn what_was_sent_again_is_lost_again_when_it_is_overtaken() {
     let mut board = ten();
@@ -206,7 +227,8 @@ proptest! {
             match step {
                 Step::Send(len) => {
                     board.handle_sent(now, len);
-                    model.extend((0..len).map(|_| Byte { fate: Fate::Flying, resent: false, sent_at: now }));
+                    let sent_at = board.last_sent.at;
+                    model.extend((0..len).map(|_| Byte { fate: Fate::Flying, resent: false, sent_at }));
                 }
                 Step::Ack(len) => {
                     let len = len.min(model.len() as u32);
@@ -274,7 +296,7 @@ proptest! {
                         let len = len.min(most);
                         board.handle_resent(now, start, len);
                         let from = (start - una) as usize;
-                        let again = Byte { fate: Fate::Flying, resent: true, sent_at: now };
+                        let again = Byte { fate: Fate::Flying, resent: true, sent_at: board.last_sent.at };
                         model[from..from + len as usize].fill(again);
                     }
                 }
