@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ustack::buf::frame::Medium;
+use ustack::rng::Rng;
 use ustack::time::Duration;
 
 use super::duet::{Duet, Kind};
@@ -92,6 +93,8 @@ pub struct Row {
     pub ratio: f64,
     /// What [`response`] gives, in bytes per second.
     pub response: Option<f64>,
+    /// What [`bound`] gives, in bytes per second.
+    pub bound: f64,
 }
 
 impl Row {
@@ -101,15 +104,45 @@ impl Row {
     }
 }
 
-/// The response function of RFC 5681's window for receivers that acknowledge each second segment, in bytes per second:
-/// SMSS / RTT * sqrt(3/4) / sqrt(p) (Mathis et al., 1997; RFC 9438 section 5.1 has the same without the delay), as far
-/// as the buffers allow. None where it does not hold: without losses, and with less than four segments in flight, where
-/// three cannot tell that the first is lost.
+/// The response function that NewReno and, as long as its window is small, CUBIC have in common, in bytes per second:
+/// SMSS / RTT * sqrt(3/2) / sqrt(p) (RFC 9438 section 5.1, equation 5 of section 4.3). Delayed acknowledgments change
+/// nothing, because the windows count bytes (RFC 3465).
+///
+/// It thinks of the round trips between two losses alone. The one that a recovery takes, in which no window grows, is not
+/// in it; so it means little below ten segments, where it is one of five and less. None there, without losses, and where
+/// the buffers limit rather than the window.
 pub fn response(loss: f64, experiment: &Experiment) -> Option<f64> {
     let rtt = experiment.rtt_ms as f64 / 1000.0;
-    let window = experiment.buffer as f64 / SMSS;
-    let segments = (0.75 / (loss / 100.0)).sqrt().min(window);
-    (loss > 0.0 && segments >= 3.8).then_some(segments * SMSS / rtt)
+    let segments = (1.5 / (loss / 100.0)).sqrt();
+    // The window swings between two thirds of its mean and four thirds.
+    let fits = segments * 4.0 / 3.0 <= experiment.buffer as f64 / SMSS;
+    (loss > 0.0 && segments >= 10.0 && fits).then_some(segments * SMSS / rtt)
+}
+
+/// The most that any sender gets through buffers of that size without sending things twice in advance, in bytes per second:
+/// it has no congestion control, fills each byte of the window, and repairs each loss as soon as anybody can know of it, one
+/// round trip after the segment left. A segment that is missing stops the window meanwhile.
+pub fn bound(loss: f64, experiment: &Experiment) -> f64 {
+    let runs = experiment.seeds.max(1);
+    (1..=runs).map(|seed| ideal(loss, experiment, seed)).sum::<f64>() / runs as f64
+}
+
+/// One run of the sender of [`bound`], a round trip at a time.
+fn ideal(loss: f64, experiment: &Experiment, seed: u64) -> f64 {
+    let mut rng = Rng::new(seed, 0);
+    let odds = (loss / 100.0 * 1e9) as u64;
+    let (window, smss) = (experiment.buffer as u64, SMSS as u64);
+    let (mut una, mut nxt, mut missing) = (0, 0, Vec::new());
+    for _ in 0..experiment.seconds * 1000 / experiment.rtt_ms.max(1) {
+        while nxt < una + window {
+            missing.push(nxt);
+            nxt += smss.min(una + window - nxt);
+        }
+        // What was missing left again, and so did what is new.
+        missing.retain(|_| rng.below(1_000_000_000) < odds);
+        una = missing.first().copied().unwrap_or(nxt);
+    }
+    una as f64 / experiment.seconds as f64
 }
 
 /// Runs the experiment, `workers` runs at a time. The same numbers each time, however many they are.
@@ -143,7 +176,8 @@ pub fn measure(experiment: &Experiment, workers: usize) -> Vec<Row> {
     rows.map(|(goodput, &loss)| {
         let goodput: [Goodput; 4] = goodput.try_into().expect("one for each stack");
         let ratio = goodput[0].mean / goodput[3].mean;
-        Row { loss, goodput, ratio, response: response(loss, experiment) }
+        let (response, bound) = (response(loss, experiment), bound(loss, experiment));
+        Row { loss, goodput, ratio, response, bound }
     })
     .collect()
 }
@@ -185,12 +219,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_response_function_has_bounds() {
+    fn the_response_function_holds_between_bounds() {
         let experiment = Experiment::default();
         let of = |loss| response(loss, &experiment).map(|rate| rate.round());
-        assert_eq!((of(0.0), of(0.01)), (None, Some(327_680.0)), "the buffer");
-        assert_eq!(of(1.0), Some(125_400.0));
-        assert_eq!(of(10.0), None, "2.7 segments");
+        assert_eq!((of(0.0), of(0.1)), (None, None), "the buffer");
+        assert_eq!(of(1.0), Some(177_343.0));
+        assert_eq!(of(10.0), None, "3.9 segments");
+    }
+
+    #[test]
+    fn nobody_gets_more_than_a_window_less_what_losses_stop() {
+        let experiment = Experiment { seconds: 600, ..Experiment::default() };
+        let of = |loss| bound(loss, &experiment);
+        assert!((of(0.0) - 327_680.0).abs() < 1.0);
+        // Each loss costs half a window on average.
+        let segments = 32_768.0 / SMSS;
+        let rough = 327_680.0 / (1.0 + 0.01 * segments / 2.0);
+        assert!((of(1.0) / rough - 1.0).abs() < 0.02, "{} {rough}", of(1.0));
+        assert!(of(30.0) < of(20.0) && of(20.0) < of(5.0));
     }
 
     #[test]

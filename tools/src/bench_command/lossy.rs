@@ -15,9 +15,10 @@ Examples:
   ustack bench lossy --loss 0.1,2 --rtt 30 --buffer 262144
   ustack bench lossy --json | jq '.rows[] | {loss, ratio}'
 
-All is simulated, so that the same seeds give the same numbers on every machine. `response` is what the response \
-function of RFC 5681 gives with delayed acknowledgments, where it holds: no less is to be expected of reno and cubic, \
-which take each loss for congestion. BBR does not, and smoltcp has no congestion control at all.";
+All is simulated, so that the same seeds give the same numbers on every machine. `bound` is the most that buffers of \
+that size leave to anybody who does not send things twice in advance. `response` is what the response function of RFC \
+9438 gives, where it holds: no less is to be expected of reno and cubic, which take each loss for congestion, if the \
+buffers leave their windows room. BBR does not, and smoltcp has no congestion control at all.";
 
 /// Goodput over a path that loses packets at random: bbr, cubic and reno, and smoltcp in the same simulator
 #[derive(Debug, clap::Args)]
@@ -84,12 +85,12 @@ fn write_table(out: &mut impl Write, experiment: &Experiment, rows: &[Row]) -> i
     )?;
     write!(out, "{:>6}", "loss")?;
     Stack::ALL.iter().try_for_each(|stack| write!(out, "{:>10}", stack.name()))?;
-    writeln!(out, "{:>13}{:>10}", "bbr/smoltcp", "response")?;
+    writeln!(out, "{:>13}{:>10}{:>10}", "bbr/smoltcp", "bound", "response")?;
     for row in rows {
         write!(out, "{:>4} %", row.loss)?;
         row.goodput.iter().try_for_each(|goodput| write!(out, "{:>10.0}", goodput.mean))?;
         let response = row.response.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
-        writeln!(out, "{:>13.2}{response:>10}", row.ratio)?;
+        writeln!(out, "{:>13.2}{:>10.0}{response:>10}", row.ratio, row.bound)?;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ pub struct NewReno {
     smss: u32,
     cwnd: u64,
     ssthresh: u64,
-    /// Bytes acknowledged since the window last grew in congestion avoidance.
+    /// In congestion avoidance the window with which this round trip began, and the bytes acknowledged in it;
+    /// 0 before the first.
+    round: u64,
     bytes_acked: u64,
     /// In the slow start after a timeout.
     after_rto: bool,
@@ -23,7 +25,7 @@ pub struct NewReno {
     before: Option<Before>,
 }
 
-packed!(NewReno { smss, cwnd, ssthresh, bytes_acked, after_rto, paced, hystart, validation, before });
+packed!(NewReno { smss, cwnd, ssthresh, round, bytes_acked, after_rto, paced, hystart, validation, before });
 
 /// What the last reduction took.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,7 @@ impl NewReno {
             smss,
             cwnd,
             ssthresh,
+            round: 0,
             bytes_acked: 0,
             after_rto: false,
             paced,
@@ -64,6 +67,7 @@ impl NewReno {
             Growth::Quarter => self.cwnd = (self.cwnd + increase / 4).min(self.ssthresh),
             Growth::Stop => {
                 self.ssthresh = self.cwnd;
+                self.begin_round();
                 return false;
             }
         }
@@ -75,7 +79,34 @@ impl NewReno {
         if self.validation.has_expired(now) {
             self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
             self.cwnd = (self.cwnd / 2).max(initial_window(self.smss)).min(self.cwnd);
+            self.begin_round();
         }
+    }
+
+    /// Congestion avoidance. RFC 3465 section 2.1: one segment for each window of bytes acknowledged, here little by little
+    /// as they come (RFC 5681 section 3.1, equation 3).
+    ///
+    /// Note: only whole segments of the window are sent, so that these make a round trip. The rest that a halving leaves
+    /// would slow a small window down.
+    fn avoid(&mut self, newly_acked: u64) {
+        let smss = u64::from(self.smss);
+        if self.round < smss {
+            self.round = self.cwnd;
+        }
+        let window = self.round - self.round % smss;
+        self.bytes_acked += newly_acked;
+        if self.bytes_acked < window {
+            self.cwnd = self.round + smss * self.bytes_acked / window;
+        } else {
+            self.bytes_acked = (self.bytes_acked - window).min(window);
+            self.round += smss;
+            self.cwnd = self.round;
+        }
+    }
+
+    /// The window is another: what was acknowledged in the old one does not count.
+    fn begin_round(&mut self) {
+        (self.round, self.bytes_acked) = (0, 0);
     }
 
     /// RFC 5681 equation 4.
@@ -120,13 +151,7 @@ impl Congestion for NewReno {
             return;
         }
         self.after_rto = false;
-        // RFC 3465 section 2.1: one segment for each window of bytes acknowledged.
-        self.bytes_acked += ack.newly_acked;
-        if self.bytes_acked >= self.cwnd {
-            self.bytes_acked -= self.cwnd;
-            self.bytes_acked = self.bytes_acked.min(self.cwnd);
-            self.cwnd += u64::from(self.smss);
-        }
+        self.avoid(ack.newly_acked);
     }
 
     fn on_congestion_event(&mut self, loss: &Loss) {
@@ -136,7 +161,7 @@ impl Congestion for NewReno {
         self.ssthresh = self.halved(self.validation.loss_flight(loss.flight, self.cwnd));
         self.cwnd = self.ssthresh;
         self.hystart.end();
-        self.bytes_acked = 0;
+        self.begin_round();
         self.after_rto = false;
     }
 
@@ -144,7 +169,7 @@ impl Congestion for NewReno {
         // RFC 6582 section 3.2 step 3, full acknowledgment, option 1: no burst if little is in flight.
         let smss = u64::from(self.smss);
         self.cwnd = self.ssthresh.min(flight.max(smss) + smss);
-        self.bytes_acked = 0;
+        self.begin_round();
     }
 
     fn on_rto(&mut self, timeout: &Timeout) {
@@ -155,7 +180,7 @@ impl Congestion for NewReno {
             self.hystart.end();
         }
         self.cwnd = u64::from(self.smss);
-        self.bytes_acked = 0;
+        self.begin_round();
         self.after_rto = true;
     }
 
@@ -164,6 +189,7 @@ impl Congestion for NewReno {
         // RFC 5681 section 4.1: the restart window. RFC 7661 section 4.4: a window that leaves paced is kept instead.
         if !self.paced {
             self.cwnd = self.cwnd.min(initial_window(self.smss));
+            self.begin_round();
         }
     }
 
@@ -171,6 +197,7 @@ impl Congestion for NewReno {
         if let Some(before) = self.before.take() {
             self.cwnd = self.cwnd.max(before.cwnd);
             self.ssthresh = before.ssthresh;
+            self.begin_round();
             self.after_rto = false;
         }
     }
@@ -178,6 +205,7 @@ impl Congestion for NewReno {
     fn set_smss(&mut self, smss: u32) {
         self.smss = smss;
         self.cwnd = self.cwnd.max(u64::from(smss));
+        self.begin_round();
     }
 }
 
@@ -218,11 +246,26 @@ mod tests {
         reno.on_congestion_event(&fast(20 * SMSS));
         assert_eq!((reno.cwnd(), reno.ssthresh()), (10 * SMSS, 10 * SMSS));
         (0..9).for_each(|_| reno.on_ack(&ack(at(2.secs()), SMSS)));
-        assert_eq!(reno.cwnd(), 10 * SMSS);
+        assert_eq!(reno.cwnd(), 10 * SMSS + 900);
         reno.on_ack(&ack(at(2.secs()), SMSS));
         assert_eq!(reno.cwnd(), 11 * SMSS);
         (0..11).for_each(|_| reno.on_ack(&ack(at(2.secs()), SMSS)));
         assert_eq!(reno.cwnd(), 12 * SMSS);
+    }
+
+    #[test]
+    fn half_a_segment_of_a_halving_does_not_wait_for_a_round_trip() {
+        let mut reno = reno();
+        reno.on_congestion_event(&fast(5 * SMSS));
+        assert_eq!(reno.cwnd(), 2 * SMSS + 500);
+        // Two segments are in flight: one acknowledgment lets a third out, both end the round trip.
+        reno.on_ack(&ack(at(2.secs()), SMSS));
+        assert_eq!(reno.cwnd(), 3 * SMSS);
+        reno.on_ack(&ack(at(2.secs()), SMSS));
+        assert_eq!(reno.cwnd(), 3 * SMSS + 500);
+        // However much one acknowledgment tells of, it opens the window by a segment.
+        reno.on_ack(&ack(at(2.secs()), 100 * SMSS));
+        assert_eq!(reno.cwnd(), 4 * SMSS + 500);
     }
 
     #[test]
@@ -234,7 +277,7 @@ mod tests {
         (0..4).for_each(|_| reno.on_ack(&ack(at(2.secs()), 2 * SMSS)));
         assert_eq!(reno.cwnd(), 5 * SMSS);
         (0..4).for_each(|_| reno.on_ack(&ack(at(2.secs()), SMSS)));
-        assert_eq!(reno.cwnd(), 5 * SMSS);
+        assert_eq!(reno.cwnd(), 5 * SMSS + 800);
     }
 
     /// RFC 5681 section 3.1 (SHLD-3).
