@@ -148,6 +148,9 @@ impl Default for Settings {
 }
 
 /// When a listener answers SYNs with cookies.
+///
+/// A cookie is all that is remembered: the MSS in the sequence number, and window scale, SACK and ECN in our timestamp. With
+/// a peer that sends no timestamps these three are not agreed on, as on Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SynCookiePolicy {
     /// Never: a SYN that finds the backlog full is dropped.
