@@ -7,6 +7,7 @@ pub(crate) mod failure;
 pub(crate) mod hub;
 pub(crate) mod impairment;
 pub(crate) mod input;
+pub(crate) mod keys;
 pub(crate) mod ports;
 pub(crate) mod relay;
 pub(crate) mod repeat;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ustack::capture::{Capture, Tee};
@@ -19,6 +20,7 @@ use super::console::note;
 use super::events::{self, EventsArgs};
 use super::failure::Failure;
 use super::impairment::ImpairmentArgs;
+use super::keys;
 use super::repeat;
 use super::wire::{Open, WireArgs};
 
@@ -39,6 +41,9 @@ pub(crate) struct StackArgs {
     /// Look for the largest segments that the path takes: off, black-hole (as by default: when large ones vanish), always
     #[arg(long, value_name = "WHEN", value_parser = mtu_probing, help_heading = "TCP")]
     pub(crate) mtu_probing: Option<MtuProbing>,
+    /// Sign segments with the keys of this file (MD5, TCP-AO), a line each: `PEERS md5 SECRET` or `PEERS ao SEND RECV SECRET`
+    #[arg(long, value_name = "FILE", help_heading = "TCP")]
+    pub(crate) keys: Option<PathBuf>,
 }
 
 /// Connections of one listener that Fast Open has begun and that are not confirmed.
@@ -160,6 +165,7 @@ impl Plan {
         }
         stack.tcp.mtu_probing = self.args.mtu_probing.unwrap_or_default();
         stack.tcp.ecn = self.args.run.ecn.unwrap_or_default();
+        stack.tcp.keys = self.args.keys.as_deref().map(keys::read).transpose()?.map(Arc::new);
         let (net, events) = (Net::new(Stack::new(stack)), events_args.log()?);
         let refused =
             |error: &dyn std::fmt::Display| Failure::Usage(format!("the stack refuses {name}: {error}"));
