@@ -24,18 +24,34 @@ impl Stack {
         Ok(self.tcp(id)?.authenticator.as_ref().and_then(|authenticator| authenticator.ao_key_ids()))
     }
 
-    /// Changes the keys of a listener, or of a connection, whose segments stay of the kind that they are: a connection that
-    /// began without a key stays without, and one with TCP-AO goes on with the keys in use, which must be among `keys`.
+    /// Changes the keys of a listener, or of an open connection. As on Linux, MD5 may begin and end while a connection is
+    /// open; TCP-AO may not: such a connection goes on with the keys in use, which must be among `keys`.
     ///
     /// # Errors
-    /// `NoSuchSocket`; a connection for which `keys` have nothing of its kind.
+    /// `NoSuchSocket`; a connection for whose peer `keys` have nothing that it could go on with.
     pub fn tcp_set_keys(&mut self, id: SocketId, keys: &Arc<Keys>) -> Result<(), Error> {
         if let Ok(listener) = self.listener_mut(id) {
             listener.listener.settings_mut().keys = Some(keys.clone());
             self.authenticates = true;
             return Ok(());
         }
-        let found = self.tcp_mut(id)?.authenticator.as_mut().is_some_and(|known| known.set_keys(keys));
+        let tcp = self.tcp_mut(id)?;
+        let known = Authenticator::new(keys, tcp.tuple.remote.ip, Isns::default());
+        let found = match (&mut tcp.authenticator, known) {
+            (Some(old), Some(new)) if old.is_ao() || new.is_ao() => old.set_keys(keys),
+            (Some(old), None) if old.is_ao() => false,
+            (None, Some(new)) if new.is_ao() => false,
+            (None, None) => false,
+            (current, known) => {
+                let known = known.map(Box::new);
+                let agreed = tcp.connection.set_signature(option_of(known.as_deref()));
+                if agreed {
+                    *current = known;
+                }
+                agreed
+            }
+        };
+        self.authenticates = true;
         if found { Ok(()) } else { Err(Error::Invalid("the connection has no such key")) }
     }
 

@@ -10,6 +10,7 @@ use crate::tcp::timer::Timer;
 use crate::tcp::user_timeout;
 use crate::time::{Duration, Instant};
 use crate::why::Reason;
+use crate::wire::tcp::Signature;
 
 impl Connection {
     /// Switches Nagle's algorithm off or on.
@@ -70,6 +71,16 @@ impl Connection {
             open.set_mtu_probing(now, common);
             common.dirty = true;
         }
+    }
+
+    /// Leaves room in each segment from now on for the option that signs it, or none; false unless the connection is open.
+    pub fn set_signature(&mut self, signature: Option<Signature>) -> bool {
+        let Block::Open(open) = &mut self.block else { return false };
+        if open.terms.signature != signature {
+            open.terms.signature = signature;
+            open.resize(&mut self.common);
+        }
+        true
     }
 
     /// Sets linger.
