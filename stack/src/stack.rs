@@ -317,7 +317,9 @@ impl Stack {
 
     /// The next frame for the device of `interface`. Each answer counts as sent; call until `None`.
     pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId) -> Option<TxFrame<'_>> {
-        self.run_loopback(now);
+        if self.loopback_is_ready() {
+            self.run_loopback(now);
+        }
         self.transmit(now, interface)
     }
 

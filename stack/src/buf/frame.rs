@@ -47,9 +47,13 @@ impl TxFrame<'_> {
 
     /// Appends the whole frame to `out`.
     pub fn copy_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.head);
-        out.extend_from_slice(self.body[0]);
-        out.extend_from_slice(self.body[1]);
+        out.reserve(self.len());
+        for part in [self.head, self.body[0], self.body[1]] {
+            // Most have nothing in the last: no copy at all is cheaper than one of nothing.
+            if !part.is_empty() {
+                out.extend_from_slice(part);
+            }
+        }
     }
 
     /// The whole frame in a vector of its own.

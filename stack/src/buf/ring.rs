@@ -112,6 +112,7 @@ impl Ring {
     /// limit if that was lowered after more had been promised, and below the ceiling.
     ///
     /// Bytes below the readable end count as taken but change nothing: what is readable may have been read already.
+    #[inline]
     pub fn write_at(&mut self, offset: usize, bytes: &[u8], edge: usize) -> usize {
         let taken = bytes.len().min(edge.min(self.ceiling).saturating_sub(offset));
         let known = self.len.saturating_sub(offset).min(taken);
@@ -132,7 +133,9 @@ impl Ring {
         let [first, second] = self.peek(0, out.len());
         let n = first.len() + second.len();
         out[..first.len()].copy_from_slice(first);
-        out[first.len()..n].copy_from_slice(second);
+        if !second.is_empty() {
+            out[first.len()..n].copy_from_slice(second);
+        }
         self.consume(n);
         n
     }
@@ -185,15 +188,22 @@ impl Ring {
         let start = self.position(offset);
         let first = bytes.len().min(self.memory.len() - start);
         self.memory[start..start + first].copy_from_slice(&bytes[..first]);
-        self.memory[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+        if first < bytes.len() {
+            self.memory[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+        }
         self.reach = self.reach.max(end);
     }
 
     /// Makes room for offsets below `size`.
+    #[inline]
     fn reserve(&mut self, size: usize) {
-        if size <= self.memory.len() {
-            return;
+        if size > self.memory.len() {
+            self.grow(size);
         }
+    }
+
+    #[cold]
+    fn grow(&mut self, size: usize) {
         // Above the limit only if that was lowered since; then the next power of two is what there was.
         let bound = self.limit.max(size);
         let doubled = size.max(FIRST_ALLOCATION).checked_next_power_of_two().unwrap_or(bound);

@@ -249,6 +249,7 @@ impl Interface {
     }
 
     /// Takes a frame in: drops it, deals with it, or lends the IP packet in it.
+    #[inline]
     pub fn handle_frame<'a>(&mut self, now: Instant, frame: &RxFrame<'a>) -> Received<'a> {
         match self.receive(now, frame.bytes) {
             Ok(received) => received,
@@ -382,6 +383,7 @@ impl Interface {
     }
 
     /// The next frame that the interface itself has to send, put into `out` from its start.
+    #[inline]
     pub fn poll_control(&mut self, _now: Instant, out: &mut Vec<u8>) -> Option<Why> {
         if !self.talkative {
             return None;

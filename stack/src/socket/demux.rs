@@ -65,6 +65,7 @@ impl Demux {
     }
 
     /// As `connected`, for a packet that came in: the next is likely to be for the same socket.
+    #[inline]
     pub fn find(&mut self, tuple: &Tuple) -> Option<SocketId> {
         if let Some((last, id)) = &self.last
             && last == tuple

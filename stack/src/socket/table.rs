@@ -147,13 +147,21 @@ impl Socket {
     }
 
     /// The stream, to change it, if it is one; it wakes up for that.
+    #[inline]
     pub(crate) fn tcp_mut(&mut self) -> Option<&mut TcpSocket> {
-        if let Kind::Asleep(asleep) = &mut self.kind {
-            self.kind = Kind::Tcp(Box::new(TcpSocket::awake(asleep.wake())));
+        if matches!(self.kind, Kind::Asleep(_)) {
+            self.wake();
         }
         match &mut self.kind {
             Kind::Tcp(tcp) => Some(tcp),
             _ => None,
+        }
+    }
+
+    #[cold]
+    fn wake(&mut self) {
+        if let Kind::Asleep(asleep) = &mut self.kind {
+            self.kind = Kind::Tcp(Box::new(TcpSocket::awake(asleep.wake())));
         }
     }
 

@@ -121,7 +121,9 @@ impl Stack {
     /// The next frame for the device of `interface`.
     pub(super) fn transmit(&mut self, now: Instant, interface: InterfaceId) -> Option<TxFrame<'_>> {
         self.head.len = 0;
-        self.take_back_loan(now);
+        if self.lent.is_some() {
+            self.take_back_loan(now);
+        }
         let picked = self.pick(now, interface)?;
         self.stats.sent.count(picked.why.reason());
         let body = match &picked.body {
@@ -145,14 +147,17 @@ impl Stack {
     }
 
     fn pick(&mut self, now: Instant, interface: InterfaceId) -> Option<Picked> {
-        if let Some(picked) = self.pick_control(now, interface) {
-            return Some(picked);
+        // Note: what was picked is long, and taking it out of its `Some` would copy it.
+        if let picked @ Some(_) = self.pick_control(now, interface) {
+            return picked;
         }
-        if let Some(picked) = self.pick_fragment(interface) {
-            return Some(picked);
+        if self.ports[interface.0 as usize].fragmenting.is_some()
+            && let picked @ Some(_) = self.pick_fragment(interface)
+        {
+            return picked;
         }
-        if let Some(picked) = self.pick_train(interface) {
-            return Some(picked);
+        if let picked @ Some(_) = self.pick_train(interface) {
+            return picked;
         }
         while let Some(packet) = self.ports[interface.0 as usize].replies.pop() {
             if let Some(picked) = self.pick_packet(now, interface, packet) {
@@ -171,6 +176,7 @@ impl Stack {
     }
 
     /// What the interface itself has to say: ARP, NDP, group reports.
+    #[inline]
     fn pick_control(&mut self, now: Instant, interface: InterfaceId) -> Option<Picked> {
         let port = self.ports.get_mut(interface.0 as usize)?;
         let why = port.interface.poll_control(now, &mut self.body)?;
@@ -496,6 +502,7 @@ impl Stack {
         }
     }
 
+    #[inline]
     pub(super) fn loopback_is_ready(&self) -> bool {
         let port = &self.ports[LOOPBACK.0 as usize];
         !self.ready.is_empty(LOOPBACK)

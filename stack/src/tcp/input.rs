@@ -455,6 +455,7 @@ impl Input<'_> {
     }
 
     /// Seventh: the data.
+    #[inline]
     fn take_data(&mut self) -> Step {
         if self.data.is_empty() {
             if !self.segment.payload.is_empty() {
@@ -507,6 +508,7 @@ impl Input<'_> {
     }
 
     /// Eighth: the FIN, this segment's or one that came too early.
+    #[inline]
     fn take_fin(&mut self) -> Step {
         if !self.open.state.receives() {
             // RFC 9293 section 3.10.7.4, eighth: the FIN again; the states stay.

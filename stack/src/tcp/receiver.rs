@@ -136,6 +136,7 @@ impl Receiver {
     }
 
     /// Takes the data of a segment, which begins at `seq` and lies within the window at its right.
+    #[inline]
     pub(crate) fn handle_data(&mut self, seq: SeqNum, data: &[u8], segments: u16, rx: &mut Ring) -> Taken {
         let behind = usize::try_from(self.rcv_nxt.distance(seq)).unwrap_or(0);
         if behind > 0 {
@@ -169,6 +170,7 @@ impl Receiver {
     }
 
     /// Whether a FIN that came early has its turn now.
+    #[inline]
     pub(crate) fn take_early_fin(&mut self) -> bool {
         if self.fin || self.early_fin != Some(self.rcv_nxt) {
             return false;
@@ -244,6 +246,7 @@ impl Receiver {
     }
 
     /// Data that begins at RCV.NXT.
+    #[inline]
     fn take_next(&mut self, data: &[u8], segments: u16, rx: &mut Ring) -> Taken {
         let had_holes = self.has_holes();
         let taken = rx.write_at(rx.len(), data, self.promised(rx));

@@ -1,7 +1,7 @@
 //! Counts the instructions of each leaf under callgrind, and compares them with `instructions.txt`.
 //!
-//! With `USTACK_UPDATE_SNAPSHOTS=1` it writes the table instead. Other compilers make other instructions: the table names
-//! the one that it is for, and nothing is compared with another.
+//! With `USTACK_UPDATE_SNAPSHOTS=1` it writes the table instead. Other compilers make other instructions, and other
+//! processors take others: the table names what it is for, and nothing is compared with another.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -79,7 +79,16 @@ fn compiler() -> Result<String, Failure> {
     let text = String::from_utf8(output.stdout)?;
     let field =
         |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
-    Ok(format!("rustc {} {}", field("release:"), field("host:")))
+    let vectors = if has_wide_vectors() { " avx2" } else { "" };
+    Ok(format!("rustc {} {}{vectors}", field("release:"), field("host:")))
+}
+
+/// Whether this processor takes other instructions for checksums.
+fn has_wide_vectors() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 fn compare() -> Result<(), Failure> {

@@ -129,6 +129,7 @@ impl Connection {
     }
 
     /// Says how much memory for buffers is left.
+    #[inline]
     pub fn set_pressure(&mut self, pressure: Pressure) {
         if pressure != self.common.sizing.pressure {
             self.common.handle_pressure(pressure);
