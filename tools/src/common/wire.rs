@@ -1,6 +1,7 @@
 //! Which wire the stack is on: `--tap`, `--tun`, `--raw`, `--xdp`, `--pnet` or `--hub`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[cfg(feature = "xdp")]
 use ustack::device::XdpBuilder;
@@ -37,6 +38,9 @@ pub(crate) struct WireArgs {
     /// Talk with other ustacks that name the same folder; needs no privilege
     #[arg(long, value_name = "FOLDER", group = "wire")]
     pub(crate) hub: Option<PathBuf>,
+    /// With --raw: let received frames wait for others so many milliseconds; for floods of small packets that nobody waits for
+    #[arg(long, value_name = "MS", requires = "raw", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) coalesce: Option<u16>,
     /// Largest IP packet on the wire, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
@@ -50,7 +54,10 @@ pub(crate) struct WireArgs {
 pub(crate) enum Wire {
     Tap(String),
     Tun(String),
-    Raw(String),
+    Raw {
+        name: String,
+        coalesce: Option<Duration>,
+    },
     #[cfg(feature = "xdp")]
     Xdp {
         name: String,
@@ -77,7 +84,7 @@ impl WireArgs {
         let Self { tap, tun, raw, pnet, hub, .. } = self;
         let choices = [
             tun.clone().map(Wire::Tun),
-            raw.clone().map(Wire::Raw),
+            raw.clone().map(|name| Wire::Raw { name, coalesce: self.coalesce() }),
             self.xdp(),
             pnet.clone().map(Wire::Pnet),
             hub.clone().map(Wire::Hub),
@@ -89,6 +96,10 @@ impl WireArgs {
     /// Whether the wire is a network that others live on too.
     pub(crate) fn is_network(&self) -> bool {
         self.raw.is_some() || self.pnet.is_some() || self.xdp().is_some()
+    }
+
+    fn coalesce(&self) -> Option<Duration> {
+        self.coalesce.map(|millis| Duration::from_millis(millis.into()))
     }
 
     #[cfg(feature = "xdp")]
@@ -132,8 +143,9 @@ impl Wire {
                 let name = tun.name().to_string();
                 open(Box::new(tun), &name, None)
             }
-            Self::Raw(name) => {
+            Self::Raw { name, coalesce } => {
                 let builder = PacketBuilder::new(name).batch();
+                let builder = coalesce.iter().fold(builder, |builder, &time| builder.coalesce(time));
                 let builder = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets()));
                 let packet = if offload { builder.offload() } else { builder }.build()?;
                 let mac = Some(MacAddr(packet.mac()));
@@ -177,7 +189,10 @@ mod tests {
     #[test]
     fn what_is_named_is_taken() {
         let args = WireArgs { raw: Some("eth0".into()), ..WireArgs::default() };
-        assert_eq!(args.wire(), Wire::Raw("eth0".into()));
+        assert_eq!(args.wire(), Wire::Raw { name: "eth0".into(), coalesce: None });
         assert!(args.is_network());
+        let args = WireArgs { coalesce: Some(3), ..args };
+        let coalesce = Some(Duration::from_millis(3));
+        assert_eq!(args.wire(), Wire::Raw { name: "eth0".into(), coalesce });
     }
 }
