@@ -2,6 +2,7 @@
 
 mod authentication;
 mod fast_open;
+mod head;
 mod icmp;
 mod input;
 mod interfaces;
@@ -12,6 +13,7 @@ mod packets;
 pub mod path;
 mod raw;
 mod replies;
+mod segments;
 pub(crate) mod shards;
 mod tcp;
 mod train;
@@ -20,11 +22,11 @@ mod udp;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use self::head::HeadBuffer;
 use self::input::KnownPair;
 use self::interfaces::Port;
 use self::memory::Memory;
 use self::observer::Observer;
-use self::output::HeadBuffer;
 use self::packets::{Parked, Pool};
 use self::shards::Outbox;
 use crate::buf::frame::{InterfaceId, RxFrame, TxFrame};

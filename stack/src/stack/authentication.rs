@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Stack;
+use super::head::HeadBuffer;
 use super::interfaces::TxLimits;
-use super::output::HeadBuffer;
 use crate::buf::frame::{Checksum, Offload};
 use crate::error::Error;
 use crate::ip::output::{Ids, Meta};

@@ -4,8 +4,9 @@
 //! sequence number, length and the flags that belong to the last byte. What is the same is written once.
 
 use super::Stack;
+use super::head::{HeadBuffer, push_link, push_tcp};
 use super::interfaces::Port;
-use super::output::{Body, HeadBuffer, Picked, push_link, push_tcp};
+use super::output::{Body, Picked};
 use crate::buf::frame::{InterfaceId, Offload};
 use crate::ip::output::{Ids, Meta};
 use crate::socket::table::{Socket, SocketId, TcpSocket};
