@@ -36,8 +36,9 @@ const OWN_CHECKSUM: &str =
 /// What a bad link does to the frames of each direction.
 pub const BAD: &str = "delay 500us loss 2% reorder 5% duplicate 2%";
 
-/// Runs a test on a TAP and on a veth, each without and with merged frames, and on a TAP whose link is bad; each time the wire must be clean under tshark, but
-/// for `allowed` and, on the bad link, what loss, reordering and duplication look like.
+/// Runs a test on a TAP and on a veth, each without and with merged frames; on a TAP whose link is bad; and on a TAP and a veth
+/// with two queues for two shards. Each time the wire must be clean under tshark, but for `allowed` and, on the bad link,
+/// what loss, reordering and duplication look like.
 ///
 /// Skipped where the machine lacks something that the host needs, or one of these tools.
 ///
@@ -47,7 +48,8 @@ pub const BAD: &str = "delay 500us loss 2% reorder 5% duplicate 2%";
 pub fn everywhere(tools: &[&'static str], allowed: &[&str], test: impl Fn(&Host)) {
     let merging = [Link::Tap, Link::Veth].map(|link| Setup::new(link).merging());
     let setups = [[Setup::new(Link::Tap), Setup::new(Link::Veth)], merging].concat();
-    on_each(&[setups, vec![Setup::bad()]].concat(), tools, allowed, test);
+    let queues = [Setup::new(Link::Tap).queues(2), Setup::new(Link::Veth).merging().queues(2)];
+    on_each(&[setups, vec![Setup::bad()], queues.to_vec()].concat(), tools, allowed, test);
 }
 
 /// The same on hosts of one's own choice.
@@ -67,7 +69,8 @@ pub fn on_each(setups: &[Setup], tools: &[&'static str], allowed: &[&str], test:
             continue;
         }
         let merging = if setup.merging { "merging " } else { "" };
-        eprintln!("on a {merging}{:?}, mtu {} {}", setup.link, setup.mtu, setup.impairment);
+        let Setup { link, queues, mtu, impairment, .. } = setup;
+        eprintln!("on a {merging}{link:?}, {queues} queues, mtu {mtu} {impairment}");
         let host = setup.clone().build();
         test(&host);
         host.finish(allowed);
@@ -94,6 +97,8 @@ pub struct Setup {
     pub mtu: usize,
     /// Whether frames are merged and checksums left open, in both directions.
     pub merging: bool,
+    /// Queues of the stack's end, each with a shard of its own.
+    pub queues: usize,
     /// What happens to frames, the same in both directions, in netem's words.
     pub impairment: &'static str,
     /// Whether the stack checks its addresses for duplicates before it uses them.
@@ -115,6 +120,7 @@ impl Setup {
             link,
             mtu: 1500,
             merging: false,
+            queues: 1,
             impairment: "",
             dad: false,
             occupied: false,
@@ -140,6 +146,12 @@ impl Setup {
     #[must_use]
     pub fn merging(self) -> Self {
         Self { merging: true, ..self }.headers()
+    }
+
+    /// Gives the stack's end so many queues, with a shard and a thread for each.
+    #[must_use]
+    pub fn queues(self, queues: usize) -> Self {
+        Self { queues, ..self }
     }
 
     /// Makes the link bad.
@@ -194,14 +206,14 @@ impl Host {
     }
 
     fn build(setup: &Setup) -> Self {
-        let (kernel, other_end, device) = match setup.link {
+        let (kernel, other_end, devices) = match setup.link {
             Link::Tap => {
-                let (kernel, device) = tap(setup.mtu, setup.merging);
-                (kernel, None, device)
+                let (kernel, devices) = tap(setup);
+                (kernel, None, devices)
             }
             Link::Veth | Link::Xdp => {
-                let (kernel, other_end, device) = veth(setup);
-                (kernel, Some(other_end), device)
+                let (kernel, other_end, devices) = veth(setup);
+                (kernel, Some(other_end), devices)
             }
         };
         if setup.occupied {
@@ -209,17 +221,19 @@ impl Host {
                 kernel.address(KERNEL_INTERFACE, ip(address), prefix);
             }
         }
-        let device = match setup.impairment {
+        let impaired = |(queue, device)| match setup.impairment {
             "" => device,
             words => {
                 let impairment: Impairment = words.parse().expect("netem's words");
-                Box::new(Impaired::new(device, impairment, impairment, setup.config.seed))
+                let seed = setup.config.seed + queue as u64;
+                Box::new(Impaired::new(device, impairment, impairment, seed)) as Box<dyn Device>
             }
         };
-        let net = Net::new(Stack::new(setup.config.clone()));
+        let devices = devices.into_iter().enumerate().map(impaired).collect();
+        let net = Net::sharded(setup.config.clone(), setup.queues);
         let mut interface = InterfaceConfig::new(MAC).address(ip(STACK[0]), 24).address(ip(STACK[1]), 64);
         interface.dad = setup.dad;
-        let interface = net.attach(interface, device).expect("the configuration fits");
+        let interface = net.attach_queues(interface, devices).expect("the configuration fits");
         let capture = Capture::start_short(&kernel, KERNEL_INTERFACE, "", setup.snaplen.unwrap_or(0));
         let driver = Driver::spawn(&net).expect("a thread is left");
         Self { kernel, net, interface, driver, capture, setup: setup.clone(), _other_end: other_end }
@@ -233,6 +247,11 @@ impl Host {
     /// True if frames are merged.
     pub fn is_merging(&self) -> bool {
         self.setup.merging
+    }
+
+    /// A number that the stack knows, of all shards together.
+    pub fn sum(&self, of: impl Fn(&Stack) -> u64) -> u64 {
+        self.net.shards().map(|shard| shard.with_stack(|stack, _| of(stack))).sum()
     }
 
     /// What the kernel's side sends and receives, from the beginning.
@@ -256,7 +275,7 @@ impl Host {
     #[track_caller]
     pub fn wait_closed(&self) {
         crate::wait::until("the stack's sockets to be gone", SOON, || {
-            self.net.with_stack(|stack, _| stack.socket_count() == 0)
+            self.sum(|stack| stack.socket_count() as u64) == 0
         });
     }
 
@@ -269,6 +288,8 @@ impl Host {
         let errors = self.net.device_errors(self.interface);
         assert_eq!((errors.failed_reads, errors.last.as_deref()), (0, None), "{errors:?}");
         assert!(!self.driver.is_finished(), "{:?}", self.driver.stop());
+        let hand_overs = self.net.hand_overs();
+        assert!(hand_overs.iter().all(|it| it.refused == 0), "{hand_overs:?}");
         let is_bad = self.is_bad();
         let capture = self.capture.stop();
         // A window that is full to its last byte is no fault: either side may be as quick as that.
@@ -288,11 +309,13 @@ impl Host {
         } else if !allowed.contains(&LOSS[0]) {
             // The kernel answers at once, however busy the machine is; but it may delay an acknowledgment for longer than
             // a probe waits (RFC 8985 section 7.2).
-            let stats = self.net.with_stack(|stack, _| stack.stats());
-            let probes = stats.sent.by(Reason::TailLossProbe);
-            assert!(stats.tcp.retrans_segs <= probes, "{:?}: {:?}", capture.path(), stats.sent);
-            if probes > 0 {
-                allowed.extend([LOSS, DSACK].concat());
+            for shard in self.net.shards() {
+                let stats = shard.with_stack(|stack, _| stack.stats());
+                let probes = stats.sent.by(Reason::TailLossProbe);
+                assert!(stats.tcp.retrans_segs <= probes, "{:?}: {:?}", capture.path(), stats.sent);
+                if probes > 0 {
+                    allowed.extend([LOSS, DSACK].concat());
+                }
             }
         }
         assert_clean_under_tshark(capture.path(), &allowed);
@@ -315,7 +338,14 @@ pub fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip(address), port)
 }
 
-fn tap(mtu: usize, merging: bool) -> (Namespace, Box<dyn Device>) {
+/// The queues of a device.
+type Queues = Vec<Box<dyn Device>>;
+
+fn boxed<D: Device + 'static>(queues: Vec<D>) -> Queues {
+    queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Device>).collect()
+}
+
+fn tap(&Setup { mtu, merging, queues, .. }: &Setup) -> (Namespace, Queues) {
     let kernel = Namespace::new();
     let mut builder = TapBuilder::new(KERNEL_INTERFACE).mtu(mtu);
     for (address, prefix) in KERNEL.into_iter().zip([24, 64]) {
@@ -324,14 +354,15 @@ fn tap(mtu: usize, merging: bool) -> (Namespace, Box<dyn Device>) {
     if merging {
         builder = builder.offload();
     }
-    let tap = kernel.enter(|| builder.up().build()).expect("a namespace of our own takes a TAP");
+    let taps =
+        kernel.enter(|| builder.up().build_queues(queues)).expect("a namespace of our own takes a TAP");
     if !merging {
         kernel.no_offloads(KERNEL_INTERFACE);
     }
-    (kernel, Box::new(tap))
+    (kernel, boxed(taps))
 }
 
-fn veth(setup: &Setup) -> (Namespace, Namespace, Box<dyn Device>) {
+fn veth(setup: &Setup) -> (Namespace, Namespace, Queues) {
     let wire = Wire::to_bare_end();
     let mtu = setup.mtu;
     if mtu != 1500 {
@@ -346,7 +377,7 @@ fn veth(setup: &Setup) -> (Namespace, Namespace, Box<dyn Device>) {
             wire.left.all_offloads(KERNEL_INTERFACE);
         }
         let device = wire.right.enter(|| builder.build()).expect("the machine's root may open an XDP socket");
-        return (wire.left, wire.right, Box::new(device));
+        return (wire.left, wire.right, boxed(vec![device]));
     }
     let mut builder = (setup.packet)(PacketBuilder::new(KERNEL_INTERFACE).mac(MAC.0));
     if setup.merging {
@@ -355,6 +386,9 @@ fn veth(setup: &Setup) -> (Namespace, Namespace, Box<dyn Device>) {
         }
         builder = builder.offload();
     }
-    let device = wire.right.enter(|| builder.build()).expect("a namespace of our own takes a packet socket");
-    (wire.left, wire.right, Box::new(device))
+    let sockets = wire
+        .right
+        .enter(|| builder.build_queues(setup.queues))
+        .expect("a namespace of our own takes a packet socket");
+    (wire.left, wire.right, boxed(sockets))
 }

@@ -148,11 +148,12 @@ fn beyond(host: &Host) -> Namespace {
     far.wait_up("eth0");
     host.kernel.sysctl("ipv4/ip_forward", "1");
     host.kernel.sysctl("ipv6/conf/all/forwarding", "1");
-    host.net.with_stack(|stack, _| {
-        for router in KERNEL {
-            stack.add_route(Route::default_via(ip(router), host.interface)).expect("there is room");
+    for router in KERNEL {
+        let route = Route::default_via(ip(router), host.interface);
+        for shard in host.net.shards() {
+            shard.with_stack(|stack, _| stack.add_route(route)).expect("there is room");
         }
-    });
+    }
     far
 }
 
