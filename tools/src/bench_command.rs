@@ -3,6 +3,7 @@
 mod all;
 mod lossy;
 mod output;
+mod queues;
 mod rr;
 mod segments;
 mod svg;
@@ -45,6 +46,8 @@ enum What {
     Connect(rr::Args),
     /// Datagrams sent and received a second, against a bare loop of writes or reads
     Udp(udp::Args),
+    /// Many flows by two queues on two processors, against one queue on one
+    Queues(queues::Args),
     /// What idle connections take of memory, and of the time of one that is not idle
     Idle(segments::Args),
     /// Segments a second of the core alone, in memory, beside smoltcp's
@@ -59,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(What::Rr(args)) => rr::run(args, Task::Requests),
         Some(What::Connect(args)) => rr::run(args, Task::Connections),
         Some(What::Udp(args)) => udp::run(args),
+        Some(What::Queues(args)) => queues::run(args),
         Some(What::Idle(args)) => segments::run_idle(args),
         Some(What::Core(output)) => segments::run_core(output),
         Some(What::Lossy(args)) => lossy::run(args),

@@ -94,6 +94,14 @@ fn datagrams_go_both_ways() {
 }
 
 #[test]
+fn two_queues_stand_beside_one() {
+    let Some(tests) = tests(&["queues", "--size", "64", "--flows", "8"]) else { return };
+    assert_eq!(names(&tests), ["8 flows of 64 bytes"]);
+    assert_eq!(contenders(&tests[0]), ["ustack, 2 queues", "ustack, 1 queue"]);
+    assert!(tests[0]["ratios"][0]["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0));
+}
+
+#[test]
 fn the_core_needs_no_privilege() {
     let core = tests(&["core"]).unwrap();
     assert_eq!(contenders(&core[0]), ["ustack", "smoltcp"]);

@@ -127,8 +127,18 @@ fn private_networks_are_allowed(mut unshare: Command) -> bool {
 }
 
 /// Starts `host` with all services for the script, waits for its end, and looks at what it said and left.
-fn serve_the_script(folder: &Folder, mut command: Command) {
-    command.args(["host", "--echo", "--discard", "--daytime", "--chargen", "--tap", "ustackwire"]);
+fn serve_the_script(folder: &Folder, mut command: Command, queues: &str) {
+    command.args([
+        "host",
+        "--queues",
+        queues,
+        "--echo",
+        "--discard",
+        "--daytime",
+        "--chargen",
+        "--tap",
+        "ustackwire",
+    ]);
     command.arg("--http").arg(folder.site()).args(["--", "sh", "-c", SCRIPT, "sh"]).arg(folder.site());
     let output = command.stdin(Stdio::null()).current_dir("/").output().unwrap();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
@@ -176,7 +186,7 @@ fn a_guest_of_root_reaches_everything() {
     }
     let folder = Folder::new("root");
     let command = Command::new(folder.program());
-    serve_the_script(&folder, command);
+    serve_the_script(&folder, command, "1");
 }
 
 #[test]
@@ -186,7 +196,18 @@ fn a_guest_of_an_ordinary_user_reaches_everything() {
     }
     let folder = Folder::new("user");
     let command = as_a_user(&folder.program());
-    serve_the_script(&folder, command);
+    serve_the_script(&folder, command, "1");
+}
+
+#[test]
+fn a_guest_reaches_everything_on_a_host_of_several_shards() {
+    if !tools_are_here() || !private_networks_are_allowed(as_a_user(Path::new("unshare"))) {
+        return;
+    }
+    // Root gets a TAP; an ordinary user may have to do with a virtual wire and packet sockets.
+    let (root, user) = (Folder::new("root-queues"), Folder::new("user-queues"));
+    serve_the_script(&root, Command::new(root.program()), "2");
+    serve_the_script(&user, as_a_user(&user.program()), "3");
 }
 
 /// iperf3 at the other end of the wire, in both directions.

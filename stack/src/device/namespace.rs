@@ -19,9 +19,11 @@ use std::process::{Child, Command, ExitStatus};
 
 use super::setup::Setup;
 use super::sys::{self, HeldSignals, IfName, SignalForwarding};
-use super::tap::{Queue, Tap, interface_name};
+use super::tap::{Queue, Tap, check_queues, interface_name};
 use super::{Capabilities, Cidr, Device, Error, Medium, Packet};
 use crate::buf::frame::{RxFrame, TxFrame};
+#[cfg(doc)]
+use crate::buf::shard::Shard;
 use crate::time::Instant;
 
 mod child;
@@ -136,13 +138,25 @@ impl Namespace {
     /// # Errors
     /// The kernel gives us no namespace, the network cannot be configured, there is no such command, or signals go to
     /// another command already: the message says which, and what mends it.
-    pub fn spawn(mut self, mut command: Command) -> Result<(Guest, Wire), Error> {
+    pub fn spawn(self, command: Command) -> Result<(Guest, Wire), Error> {
+        let (guest, mut wires) = self.spawn_queues(command, 1)?;
+        let wire = wires.pop().ok_or_else(|| Error::invalid("a wire without an end", "one was made"))?;
+        Ok((guest, wire))
+    }
+
+    /// As [`Self::spawn`], but our end of the wire has so many queues, at most [`Shard::MOST`], one for each shard of a host.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spawn_queues(mut self, mut command: Command, queues: usize) -> Result<(Guest, Vec<Wire>), Error> {
+        check_queues(queues)?;
         if let Some(error) = self.nonsense.take() {
             return Err(error);
         }
         let name = interface_name(&self.name)?;
         let mtu = self.setup.mtu.unwrap_or(DEFAULT_MTU);
-        let plan = Plan { name, setup: self.setup, user: self.user, tap: self.tap, offload: self.offload };
+        let Self { setup, user, tap, offload, .. } = self;
+        let plan = Plan { name, setup, user, tap, offload, queues };
         let program = command.get_program().to_string_lossy().into_owned();
         let fail = |cause| Error::new(format!("cannot run `{program}`"), cause);
 
@@ -174,9 +188,10 @@ impl Namespace {
                 Err(step.explain(&plan, cause))
             }
             (_, Err(cause)) => Err(fail(cause)),
-            (Report::Made { kind, end, network }, Ok(child)) => {
+            (Report::Made { kind, ends, network }, Ok(child)) => {
                 let guest = Guest::new(child, network, forwarding);
-                Ok((guest, Wire::new(kind, name, end, mtu, plan.offload)))
+                let wire = |end| Wire::new(kind, name, end, mtu, plan.offload);
+                Ok((guest, ends.into_iter().map(wire).collect()))
             }
             (Report::Nothing, Ok(child)) => {
                 drop(Guest::new(child, 0, None));

@@ -19,6 +19,7 @@ pub mod measure;
 pub mod mini;
 pub mod ours;
 pub mod peer;
+pub mod queues;
 pub mod report;
 pub mod rr;
 pub mod segments;

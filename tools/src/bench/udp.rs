@@ -22,9 +22,9 @@ use super::ours::Ours;
 use super::peer::Way;
 use super::report::{Contender, Sample, Test};
 
-const PORT: u16 = 5201;
+pub(super) const PORT: u16 = 5201;
 /// A neighbour that nobody is.
-const NOBODY: [u8; 4] = [10, 9, 0, 77];
+pub(super) const NOBODY: [u8; 4] = [10, 9, 0, 77];
 const NOBODYS_MAC: [u8; 6] = [2, 0, 0, 0, 0, 77];
 /// Datagrams that are queued, read or counted at once.
 const BATCH: usize = 64;
@@ -231,7 +231,7 @@ fn prepared(size: usize) -> Vec<u8> {
 }
 
 /// What nobody answers when it is asked for its link address.
-fn announcement() -> Vec<u8> {
+pub(super) fn announcement() -> Vec<u8> {
     let arp = [0, 1, 8, 0, 6, 4, 0, 2];
     [&MAC[..], &NOBODYS_MAC, &[8, 6], &arp, &NOBODYS_MAC, &NOBODY, &MAC, &CONTENDER].concat()
 }

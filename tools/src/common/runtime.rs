@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use tokio::signal::unix::{SignalKind, signal};
-use ustack::net::drive;
+use ustack::net::{Driver, drive};
 
 use super::failure::Failure;
 use super::stack::Running;
@@ -23,8 +23,13 @@ pub(crate) async fn driven<T>(
     running: &Running,
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    // The shards but the first move on threads of their own, which end with this.
+    let mut shards = running.net.shards();
+    let first = shards.next().unwrap_or_else(|| running.net.clone());
+    let others: Result<Vec<_>, _> = shards.map(|shard| Driver::spawn(&shard)).collect();
+    let _others = others.map_err(|error| Failure::Device(format!("cannot start a thread: {error}")))?;
     tokio::select! {
-        result = drive(running.net.clone()) => match result {
+        result = drive(first) => match result {
             Err(error) => Err(Failure::Device(format!("the device failed: {error}"))),
             Ok(()) => Err(Failure::Device("the device is gone".into())),
         },

@@ -12,7 +12,7 @@ use ustack::net::Net;
 use ustack::sim::{Impaired, Impairment};
 use ustack::tcp::{EcnPolicy, MtuProbing};
 use ustack::wire::ethernet::MacAddr;
-use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
+use ustack::{Config, InterfaceConfig, InterfaceId};
 use ustack_tools::events::EventLog;
 
 use super::addresses::{AddressArgs, Addresses, mac_for};
@@ -100,6 +100,9 @@ impl StackArgs {
             let text = "which address is free on that network? Give one: --address 192.168.1.200/24";
             return Err(Failure::Usage(text.into()));
         }
+        if self.wire.queues > 1 && !self.wire.has_queues() {
+            return Err(Failure::Usage("only --tap, --tun and --raw have several queues".into()));
+        }
         self.addresses.check()?;
         let seed = match self.run.seed {
             Some(seed) => seed,
@@ -128,6 +131,11 @@ impl Plan {
         self.args.wire.mtu
     }
 
+    /// Queues of the wire, and shards of the host.
+    pub(crate) fn queues(&self) -> usize {
+        self.args.wire.queues.into()
+    }
+
     /// Whether frames may be merged and checksums left open: not where each packet is to have a fate of its own.
     pub(crate) fn offload(&self) -> bool {
         !self.args.wire.no_offload && self.impairment.is_none()
@@ -137,12 +145,12 @@ impl Plan {
     pub(crate) fn open(&self) -> Result<Running, Failure> {
         let wire = self.args.wire.wire();
         let AddressArgs { mac, .. } = self.args.addresses;
-        self.open_on(wire.open(&self.addresses().kernel, self.mtu(), mac, self.offload())?)
+        self.open_on(wire.open(&self.addresses().kernel, self.mtu(), mac, self.offload(), self.queues())?)
     }
 
     /// Puts a stack on a wire.
     pub(crate) fn open_on(&self, open: Open) -> Result<Running, Failure> {
-        let Open { device, name, mac, place } = open;
+        let Open { devices, name, mac, place } = open;
         let mut addresses = self.args.addresses.addresses(place);
         if self.args.wire.is_network() && self.args.addresses.address.is_empty() {
             // They come from router advertisements.
@@ -154,7 +162,12 @@ impl Plan {
             Ok::<_, Failure>((capture, path))
         });
         let capture = capture.transpose()?;
-        let device = self.wrap(device, capture.as_ref().map(|(capture, _)| capture), &name)?;
+        let capturing = capture.as_ref().map(|(capture, _)| capture);
+        let wrapped = devices
+            .into_iter()
+            .zip(self.seed..)
+            .map(|(device, seed)| self.wrap(device, capturing, &name, seed));
+        let devices: Vec<_> = wrapped.collect::<Result<_, _>>()?;
         let config = self.interface_config(&addresses, mac);
         let events_args = self.events.clone();
         let mut stack = Config::seeded(self.seed);
@@ -166,13 +179,15 @@ impl Plan {
         stack.tcp.mtu_probing = self.args.mtu_probing.unwrap_or_default();
         stack.tcp.ecn = self.args.run.ecn.unwrap_or_default();
         stack.tcp.keys = self.args.keys.as_deref().map(keys::read).transpose()?.map(Arc::new);
-        let (net, events) = (Net::new(Stack::new(stack)), events_args.log()?);
+        let (net, events) = (Net::sharded(stack, devices.len()), events_args.log()?);
         let refused =
             |error: &dyn std::fmt::Display| Failure::Usage(format!("the stack refuses {name}: {error}"));
-        let interface = net.attach(config, device).map_err(|error| refused(&error))?;
+        let interface = net.attach_queues(config, devices).map_err(|error| refused(&error))?;
         for &gateway in &self.args.addresses.gateway {
             let route = Route::default_via(gateway, interface);
-            net.with_stack(|stack, _| stack.add_route(route)).map_err(|error| refused(&error))?;
+            for shard in net.shards() {
+                shard.with_stack(|stack, _| stack.add_route(route)).map_err(|error| refused(&error))?;
+            }
         }
         let ours: Vec<_> = addresses.stack.iter().map(ToString::to_string).collect();
         note!(
@@ -192,6 +207,7 @@ impl Plan {
         device: Box<dyn Device>,
         capture: Option<&Capture>,
         name: &str,
+        seed: u64,
     ) -> Result<Box<dyn Device>, Failure> {
         let unwritable = |error: std::io::Error| Failure::Unmet(format!("cannot write the capture: {error}"));
         if self.impairment.is_none() {
@@ -200,7 +216,7 @@ impl Plan {
                 None => device,
             });
         }
-        let mut impaired = Impaired::new(device, self.impairment, self.impairment, self.seed);
+        let mut impaired = Impaired::new(device, self.impairment, self.impairment, seed);
         if let Some(capture) = capture {
             impaired.capture(capture.clone(), name).map_err(unwritable)?;
         }

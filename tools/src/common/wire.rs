@@ -44,6 +44,9 @@ pub(crate) struct WireArgs {
     /// Largest IP packet on the wire, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: Option<u16>,
+    /// Queues of a TAP, a TUN or a packet socket, each with a stack and a thread of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) queues: u8,
     /// One packet in each frame, and every checksum complete, as on a real wire; always so with impairments
     #[arg(long)]
     pub(crate) no_offload: bool,
@@ -69,7 +72,8 @@ pub(crate) enum Wire {
 
 /// A wire that is open.
 pub(crate) struct Open {
-    pub(crate) device: Box<dyn Device>,
+    /// One for each queue.
+    pub(crate) devices: Vec<Box<dyn Device>>,
     /// What it is called in messages and captures.
     pub(crate) name: String,
     /// The link address that the device expects us to have.
@@ -93,6 +97,11 @@ impl WireArgs {
         choices.into_iter().flatten().next().unwrap_or_else(tap)
     }
 
+    /// Whether the wire can have several queues.
+    pub(crate) fn has_queues(&self) -> bool {
+        self.pnet.is_none() && self.hub.is_none() && self.xdp().is_none()
+    }
+
     /// Whether the wire is a network that others live on too.
     pub(crate) fn is_network(&self) -> bool {
         self.raw.is_some() || self.pnet.is_some() || self.xdp().is_some()
@@ -114,6 +123,11 @@ impl WireArgs {
     }
 }
 
+/// Devices as the stack takes them.
+pub(crate) fn boxed<D: Device + 'static>(devices: Vec<D>) -> Vec<Box<dyn Device>> {
+    devices.into_iter().map(|device| Box::new(device) as Box<dyn Device>).collect()
+}
+
 impl Wire {
     /// Opens it; of TAP and TUN, `kernel` are the addresses of the kernel's end. With `offload`, frames may be merged and
     /// checksums left open where the wire can do that.
@@ -123,33 +137,34 @@ impl Wire {
         mtu: Option<u16>,
         mac: Option<MacAddr>,
         offload: bool,
+        queues: usize,
     ) -> Result<Open, Failure> {
         let mtu = mtu.map(usize::from);
-        let open = |device, name: &str, mac| Open { device, name: name.into(), mac, place: 0 };
+        let open = |devices, name: &str, mac| Open { devices, name: name.into(), mac, place: 0 };
         Ok(match self {
             Self::Tap(name) => {
                 let builder =
                     kernel.iter().fold(TapBuilder::new(name).up(), |builder, &cidr| builder.address(cidr));
                 let builder = mtu.into_iter().fold(builder, TapBuilder::mtu);
-                let tap = if offload { builder.offload() } else { builder }.build()?;
-                let name = tap.name().to_string();
-                open(Box::new(tap), &name, None)
+                let taps = if offload { builder.offload() } else { builder }.build_queues(queues)?;
+                let name = taps[0].name().to_string();
+                open(boxed(taps), &name, None)
             }
             Self::Tun(name) => {
                 let builder =
                     kernel.iter().fold(TunBuilder::new(name).up(), |builder, &cidr| builder.address(cidr));
                 let builder = mtu.into_iter().fold(builder, TunBuilder::mtu);
-                let tun = if offload { builder.offload() } else { builder }.build()?;
-                let name = tun.name().to_string();
-                open(Box::new(tun), &name, None)
+                let tuns = if offload { builder.offload() } else { builder }.build_queues(queues)?;
+                let name = tuns[0].name().to_string();
+                open(boxed(tuns), &name, None)
             }
             Self::Raw { name, coalesce } => {
                 let builder = PacketBuilder::new(name).batch();
                 let builder = coalesce.iter().fold(builder, |builder, &time| builder.coalesce(time));
                 let builder = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets()));
-                let packet = if offload { builder.offload() } else { builder }.build()?;
-                let mac = Some(MacAddr(packet.mac()));
-                open(Box::new(packet), name, mac)
+                let packets = if offload { builder.offload() } else { builder }.build_queues(queues)?;
+                let mac = Some(MacAddr(packets[0].mac()));
+                open(boxed(packets), name, mac)
             }
             #[cfg(feature = "xdp")]
             Self::Xdp { name, open_sums } => {
@@ -157,13 +172,13 @@ impl Wire {
                 let builder = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets()));
                 let xdp = if *open_sums { builder.open_sums() } else { builder }.build()?;
                 let mac = Some(MacAddr(xdp.mac()));
-                open(Box::new(xdp), name, mac)
+                open(vec![Box::new(xdp)], name, mac)
             }
             Self::Pnet(name) => {
                 let builder = PnetBuilder::new(name).switch_off_offloads();
                 let pnet = mac.iter().fold(builder, |builder, mac| builder.mac(mac.octets())).build()?;
                 let mac = Some(MacAddr(pnet.mac()));
-                open(Box::new(pnet), name, mac)
+                open(vec![Box::new(pnet)], name, mac)
             }
             Self::Hub(folder) => {
                 let join = Hub::join(folder);
@@ -171,7 +186,7 @@ impl Wire {
                     Failure::Device(format!("cannot join the hub {}: {error}", folder.display()))
                 })?;
                 let place = hub.number();
-                Open { place, ..open(Box::new(hub), &format!("hub {}", folder.display()), None) }
+                Open { place, ..open(vec![Box::new(hub)], &format!("hub {}", folder.display()), None) }
             }
         })
     }

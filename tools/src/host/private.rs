@@ -8,7 +8,7 @@ use ustack::device::namespace::{Guest, Namespace, exit_code};
 
 use crate::common::failure::Failure;
 use crate::common::stack::Plan;
-use crate::common::wire::Open;
+use crate::common::wire::{Open, boxed};
 
 /// Starts the command, and opens our end of its wire.
 pub(super) fn spawn(words: &[OsString], tap: Option<&str>, plan: &Plan) -> Result<(Guest, Open), Failure> {
@@ -34,8 +34,8 @@ pub(super) fn spawn(words: &[OsString], tap: Option<&str>, plan: &Plan) -> Resul
     }
     let mut command = Command::new(program);
     command.args(arguments);
-    let (guest, wire) = network.spawn(command)?;
-    Ok((guest, Open { device: Box::new(wire), name: name.into(), mac: None, place: 0 }))
+    let (guest, wires) = network.spawn_queues(command, plan.queues())?;
+    Ok((guest, Open { devices: boxed(wires), name: name.into(), mac: None, place: 0 }))
 }
 
 /// Waits for the command's end, whose status becomes ours.

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use ustack::net::Net;
-use ustack::stats::Stats;
+use ustack::net::{HandOvers, Net};
+use ustack::stats::{Named, Stats};
 use ustack_tools::iperf3::Error;
 use ustack_tools::iperf3::server::Summary;
 
@@ -14,7 +14,6 @@ use super::counters::Counters;
 use crate::common::console::{self, note};
 
 pub(super) fn print(net: &Net, counters: &Counters) {
-    let stats = net.with_stack(|stack, _| stack.stats().clone());
     let get = Counters::get;
     note!(
         "served {} connections ({} ended out of order), {} HTTP requests, {} datagrams",
@@ -23,8 +22,17 @@ pub(super) fn print(net: &Net, counters: &Counters) {
         get(&counters.requests),
         get(&counters.datagrams)
     );
-    for line in lines(&stats) {
-        note!("{line}");
+    let several = net.shards().len() > 1;
+    for (index, (shard, hand_overs)) in net.shards().zip(net.hand_overs()).enumerate() {
+        if several {
+            let HandOvers { given, spread, news, refused, taken, .. } = hand_overs;
+            note!(
+                "shard {index}: handed over {given} frames and {spread} to all, {news} news, took {taken}, lost {refused}"
+            );
+        }
+        for line in lines(&shard.with_stack(|stack, _| stack.stats())) {
+            note!("{line}");
+        }
     }
 }
 
@@ -49,10 +57,14 @@ pub(super) async fn on_signal(net: &Net, wanted: bool, json: bool) -> Infallible
 
 /// Writes all connections, and what was counted under the names of Linux, to stdout.
 pub(super) fn write_stats(net: &Net, json: bool) -> io::Result<()> {
-    let (stats, connections) = net.with_stack(|stack, now| {
-        let connections: Vec<_> = stack.connections(now).collect();
-        (stack.stats(), connections)
-    });
+    let (mut counters, mut connections) = (Vec::new(), Vec::new());
+    for shard in net.shards() {
+        let stats = shard.with_stack(|stack, now| {
+            connections.extend(stack.connections(now));
+            stack.stats()
+        });
+        add(&mut counters, stats.named());
+    }
     let mut out = console::stdout();
     if json {
         let connections = connections.iter().map(|(_, local, remote, info)| {
@@ -67,7 +79,7 @@ pub(super) fn write_stats(net: &Net, json: bool) -> io::Result<()> {
             })
         });
         let mut groups = Map::new();
-        for counter in stats.named() {
+        for counter in counters {
             let group = groups.entry(counter.group).or_insert_with(|| json!({}));
             group[counter.name] = counter.value.into();
         }
@@ -78,10 +90,20 @@ pub(super) fn write_stats(net: &Net, json: bool) -> io::Result<()> {
     for (_, local, remote, info) in &connections {
         writeln!(out, "{:<12} {local} {remote}\n\t {info}", info.state.name())?;
     }
-    for counter in stats.named().filter(|counter| counter.value > 0) {
+    for counter in counters.iter().filter(|counter| counter.value > 0) {
         writeln!(out, "{:<32} {}", format!("{}{}", counter.group, counter.name), counter.value)?;
     }
     out.flush()
+}
+
+/// Adds what one shard counted to what others did.
+fn add(sum: &mut Vec<Named>, counters: impl Iterator<Item = Named>) {
+    for (index, counter) in counters.enumerate() {
+        match sum.get_mut(index) {
+            Some(known) => known.value += counter.value,
+            None => sum.push(counter),
+        }
+    }
 }
 
 /// What happened, a line for each layer; what went wrong only if it did.

@@ -8,7 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use super::super::netlink::{LinkChange, Netlink};
 use super::super::setup::{self, Setup, Step as SetupStep};
 use super::super::sys::{self, Control, IfName};
-use super::super::{Error, Medium, filter, probe, tap};
+use super::super::{Error, Medium, filter, packet, probe, tap};
+use crate::buf::shard::Shard;
 
 /// The loopback is the first interface of each network namespace.
 const LOOPBACK: u32 = 1;
@@ -23,7 +24,12 @@ pub(super) struct Plan {
     pub(super) user: bool,
     pub(super) tap: bool,
     pub(super) offload: bool,
+    /// Queues of our end, at most [`Shard::MOST`].
+    pub(super) queues: usize,
 }
+
+/// Our end of the wire: a descriptor for each queue.
+type Ends = arrayvec::ArrayVec<OwnedFd, { Shard::MOST }>;
 
 /// What our end of the wire is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +59,9 @@ impl Plan {
     /// Makes everything and reports.
     pub(super) fn carry_out(&self, parent: BorrowedFd<'_>) -> io::Result<()> {
         match self.make() {
-            Ok((kind, end)) => {
+            Ok((kind, ends)) => {
                 let network = fs::metadata("/proc/self/ns/net").map_or(0, |found| found.ino());
-                Report::send_made(parent, kind, network, end.as_fd())
+                Report::send_made(parent, kind, network, &ends)
             }
             Err((step, error)) => {
                 let code = error.raw_os_error().unwrap_or(libc::EIO);
@@ -65,18 +71,22 @@ impl Plan {
         }
     }
 
-    fn make(&self) -> Result<(Kind, OwnedFd), Failure> {
+    fn make(&self) -> Result<(Kind, Ends), Failure> {
         self.enter().map_err(at(Step::Namespaces))?;
-        let tap = self.tap.then(|| tap::open(&self.name, Medium::Ethernet, self.offload, false));
-        let (kind, end) = match tap {
-            Some(Ok((_, file))) => (Kind::Tap, file.into()),
+        let (kind, ends) = match self.tap.then(|| self.tap_queues()) {
+            Some(Ok(ends)) => (Kind::Tap, ends),
             // An ordinary user may be kept from /dev/net/tun, but not from a virtual wire.
             Some(Err(_)) | None => (Kind::Packet, self.virtual_wire()?),
         };
         loopback_up().map_err(at(Step::Loopback))?;
         self.setup.apply(&self.name).map_err(|(step, error)| (Step::Setup(step), error))?;
         sys::die_with_parent().map_err(at(Step::Parent))?;
-        Ok((kind, end))
+        Ok((kind, ends))
+    }
+
+    fn tap_queues(&self) -> io::Result<Ends> {
+        let open = || tap::open(&self.name, Medium::Ethernet, self.offload, self.queues > 1);
+        (0..self.queues).map(|_| open().map(|(_, file)| file.into()).map_err(|(_, error)| error)).collect()
     }
 
     fn enter(&self) -> io::Result<()> {
@@ -89,7 +99,7 @@ impl Plan {
 
     /// Makes a pair of links, keeps one end for a packet socket, and takes the other into a further namespace, where no
     /// one sees the first. That ends with the socket, and with it the wire.
-    fn virtual_wire(&self) -> Result<OwnedFd, Failure> {
+    fn virtual_wire(&self) -> Result<Ends, Failure> {
         let wire = at(Step::VirtualWire);
         let stack_end = IfName::new(STACK_END).ok_or_else(|| wire(io::ErrorKind::InvalidInput.into()))?;
         let mut netlink = Netlink::open().map_err(&wire)?;
@@ -108,11 +118,20 @@ impl Plan {
         let loud = LinkChange { no_link_local: false, ..quiet };
         netlink.change_link(index, &quiet).or_else(|_| netlink.change_link(index, &loud)).map_err(&wire)?;
 
-        let socket = packet_socket(index).map_err(at(Step::PacketSocket))?;
+        let ends = self.packet_queues(index).map_err(at(Step::PacketSocket))?;
         sys::unshare_network().map_err(at(Step::Namespaces))?;
         let here = LinkChange { namespace_of: Some(std::process::id()), ..LinkChange::default() };
         netlink.change_link(far_index, &here).map_err(&wire)?;
-        Ok(socket)
+        Ok(ends)
+    }
+
+    fn packet_queues(&self, index: u32) -> io::Result<Ends> {
+        let ends = (0..self.queues).map(|_| packet_socket(index)).collect::<io::Result<Ends>>()?;
+        if ends.len() > 1 {
+            let sockets: arrayvec::ArrayVec<_, { Shard::MOST }> = ends.iter().map(AsFd::as_fd).collect();
+            packet::share(&sockets)?;
+        }
+        Ok(ends)
     }
 }
 
@@ -129,12 +148,12 @@ fn loopback_up() -> io::Result<()> {
 }
 
 /// What the child says: a byte for the step, a byte for which address, the system's error code, and the number of the
-/// network namespace.
+/// network namespace. Of what was made, the second byte is the number of queues; each but the first follows by a byte.
 #[derive(Debug)]
 pub(super) enum Report {
     Made {
         kind: Kind,
-        end: OwnedFd,
+        ends: Vec<OwnedFd>,
         network: u64,
     },
     Failed(FailedStep, io::Error),
@@ -165,12 +184,15 @@ const SETUP_ADDRESS: u8 = 11;
 const SETUP_GATEWAY: u8 = 12;
 
 impl Report {
-    fn send_made(parent: BorrowedFd<'_>, kind: Kind, network: u64, end: BorrowedFd<'_>) -> io::Result<()> {
+    fn send_made(parent: BorrowedFd<'_>, kind: Kind, network: u64, ends: &[OwnedFd]) -> io::Result<()> {
         let step = match kind {
             Kind::Tap => MADE_TAP,
             Kind::Packet => MADE_PACKET,
         };
-        sys::send_with_fd(parent, &Self::bytes(step, 0, 0, network), Some(end)).map(drop)
+        let [first, others @ ..] = ends else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let bytes = Self::bytes(step, ends.len() as u8, 0, network);
+        sys::send_with_fd(parent, &bytes, Some(first.as_fd()))?;
+        others.iter().try_for_each(|end| sys::send_with_fd(parent, &[0], Some(end.as_fd())).map(drop))
     }
 
     fn send_failed(parent: BorrowedFd<'_>, plan: &Plan, step: Step, code: i32) -> io::Result<()> {
@@ -208,9 +230,19 @@ impl Report {
         let (len, fd) = sys::recv_with_fd(child, &mut bytes)?;
         let [step, which, c0, c1, c2, c3, network @ ..] = bytes;
         let network = u64::from_ne_bytes(network);
+        let queues = |first| {
+            let mut ends = vec![first];
+            while ends.len() < usize::from(which) {
+                let (_, end) = sys::recv_with_fd(child, &mut [0])?;
+                ends.push(end.ok_or(io::ErrorKind::UnexpectedEof)?);
+            }
+            Ok::<_, io::Error>(ends)
+        };
         Ok(match (len, step, fd) {
-            (REPORT, MADE_TAP, Some(end)) => Self::Made { kind: Kind::Tap, end, network },
-            (REPORT, MADE_PACKET, Some(end)) => Self::Made { kind: Kind::Packet, end, network },
+            (REPORT, MADE_TAP, Some(end)) => Self::Made { kind: Kind::Tap, ends: queues(end)?, network },
+            (REPORT, MADE_PACKET, Some(end)) => {
+                Self::Made { kind: Kind::Packet, ends: queues(end)?, network }
+            }
             (REPORT, _, None) => {
                 let cause = io::Error::from_raw_os_error(i32::from_ne_bytes([c0, c1, c2, c3]));
                 Self::Failed(FailedStep { step, which }, cause)
