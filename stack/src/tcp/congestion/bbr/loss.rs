@@ -21,8 +21,9 @@ pub(super) struct Latest {
     /// Something was lost in it, or a queue reported.
     is_loss_in_round: bool,
     is_ecn_in_round: bool,
-    /// There was a queue when something was found to be lost in it.
-    is_queue_in_round: bool,
+    /// How often something was found to be lost in it, and how often of these there was a queue.
+    losses: u32,
+    losses_with_queue: u32,
     /// How much was lost in it, and how much had been delivered when it began.
     lost_in_round: u64,
     delivered_before: u64,
@@ -40,7 +41,8 @@ impl Latest {
     }
 
     fn begin_round(&mut self) {
-        (self.is_loss_in_round, self.is_ecn_in_round, self.is_queue_in_round) = (false, false, false);
+        (self.is_loss_in_round, self.is_ecn_in_round) = (false, false);
+        (self.losses, self.losses_with_queue) = (0, 0);
         self.lost_in_round = 0;
     }
 
@@ -50,7 +52,8 @@ impl Latest {
     /// the rate in each round, so they do not count here.
     fn is_congested(&self) -> bool {
         let delivered = self.delivered - self.delivered_before;
-        let lossy = is_excess(self.lost_in_round, delivered + self.lost_in_round, self.is_queue_in_round);
+        let has_queue = 2 * self.losses_with_queue >= self.losses;
+        let lossy = is_excess(self.lost_in_round, delivered + self.lost_in_round, has_queue);
         self.is_ecn_in_round || (self.is_loss_in_round && lossy)
     }
 }
@@ -73,7 +76,7 @@ impl Bbr {
 
     /// Round trips take longer than they need: somewhere there is a queue. Without one nothing can overflow.
     fn has_queue(&self) -> bool {
-        match (self.recent_rtt.get(), self.min_rtt.get()) {
+        match (self.recent_rtt.settled(), self.min_rtt.get()) {
             (Some(recent), Some(least)) => recent > least + least / NO_QUEUE,
             _ => true,
         }
@@ -164,7 +167,8 @@ impl Bbr {
             self.save_state_upon_loss();
         }
         self.latest.is_loss_in_round = true;
-        self.latest.is_queue_in_round |= self.has_queue();
+        self.latest.losses += 1;
+        self.latest.losses_with_queue += u32::from(self.has_queue());
     }
 
     /// SaveStateUponLoss.

@@ -4,6 +4,9 @@ use super::{AckSample, INFINITY};
 use crate::tcp::rate::RateSample;
 use crate::time::{Duration, Instant};
 
+/// Deviations that a mean round-trip time may lie above the least by accident.
+const ACCIDENT: u64 = 3;
+
 /// `percent` hundredths of `value`; without a bound if `value` has none.
 pub(super) fn share(value: u64, percent: u64) -> u64 {
     if value == INFINITY {
@@ -47,17 +50,25 @@ impl Rounds {
     }
 }
 
-/// What a round trip took lately: a mean of about eight samples.
+/// What a round trip took lately: a mean of about eight samples, and how far they lie from it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RecentRtt(Option<Duration>);
+pub(super) struct RecentRtt {
+    mean: Option<Duration>,
+    deviation: Duration,
+}
 
 impl RecentRtt {
-    pub(super) fn get(self) -> Option<Duration> {
-        self.0
+    /// What of the mean is no accident: where samples differ by much, as where hosts are busy or a radio is shared, the
+    /// mean lies above the least without any queue.
+    pub(super) fn settled(self) -> Option<Duration> {
+        Some(self.mean? - self.deviation * ACCIDENT)
     }
 
     pub(super) fn handle_sample(&mut self, rtt: Duration) {
-        self.0 = Some(self.0.map_or(rtt, |mean| (mean * 7 + rtt) / 8));
+        let mean = self.mean.unwrap_or(rtt);
+        let off = (rtt - mean).max(mean - rtt);
+        self.deviation = (self.deviation * 7 + off) / 8;
+        self.mean = Some((mean * 7 + rtt) / 8);
     }
 }
 

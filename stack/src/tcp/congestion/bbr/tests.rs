@@ -53,6 +53,11 @@ impl Path {
 
     /// A tenth of a millisecond.
     fn step(&mut self) {
+        self.step_until(|_| false);
+    }
+
+    /// The same, but no acknowledgment is taken any more once `enough`.
+    fn step_until(&mut self, enough: impl Fn(&Bbr) -> bool) {
         self.now += 100.us();
         self.credit = (self.credit + self.bbr.pacing_rate / 10_000).min(self.bbr.send_quantum);
         while !self.idle && self.credit >= SMSS && self.in_flight + SMSS <= self.bbr.cwnd() {
@@ -61,7 +66,7 @@ impl Path {
         if self.idle {
             self.rate.handle_app_limited(self.in_flight as u32);
         }
-        while self.wire.front().is_some_and(|&(at, ..)| at <= self.now) {
+        while self.wire.front().is_some_and(|&(at, ..)| at <= self.now) && !enough(&self.bbr) {
             self.acknowledge();
         }
         if self.states.last() != Some(&self.bbr.state) {
@@ -192,8 +197,9 @@ fn random_loss_costs_nothing_unless_it_is_much_or_there_is_a_queue() {
     }
     let lower = |path: &mut Path| {
         let end = path.now + 200.ms();
-        while path.bbr.bw_shortterm == INFINITY {
-            path.step();
+        let is_lower = |bbr: &Bbr| bbr.bw_shortterm < INFINITY;
+        while !is_lower(&path.bbr) {
+            path.step_until(is_lower);
             assert!(path.now < end);
         }
     };
