@@ -14,7 +14,7 @@ use ustack_tests::host::{STACK, at, everywhere};
 use ustack_tests::pattern::pattern;
 use ustack_tests::peer::Peer;
 use ustack_tests::tshark::FLOW_CONTROL;
-use ustack_tests::wait::SOON;
+use ustack_tests::wait::{SOON, until};
 
 const PEER: &str = env!("CARGO_BIN_EXE_kernel_peer");
 const BYTES: usize = 200_000;
@@ -26,6 +26,8 @@ fn the_echo_server_runs_on_a_tap() {
         let server = Task::start("the echo server", move || {
             futures_lite::future::block_on(echo::serve(net, at(STACK[0], 7), 1))
         });
+        let listens = |shard: Net| shard.with_stack(|stack, _| stack.socket_count() > 0);
+        until("the server to listen", SOON, || host.net.shards().all(listens));
         let words = format!("tcp-connect {} --do source --bytes {BYTES}", at(STACK[0], 7));
         let _ = Peer::start(&host.kernel, PEER, &words).finish(SOON).1.success();
         assert_eq!(server.finish(SOON).expect("it went well"), BYTES as u64);
