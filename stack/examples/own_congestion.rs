@@ -1,6 +1,7 @@
 //! A congestion control of one's own, next to CUBIC on the same bad path, in virtual time.
 //!
-//! `cargo run --example own_congestion -- "delay 20ms rate 20mbit queue 100 loss 0.5%"` takes the path in netem's words.
+//! `cargo run --example own_congestion -- "delay 20ms rate 20mbit queue 100 loss 0.5%"` takes the path in netem's
+//! words.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};

@@ -1,6 +1,7 @@
 //! An echo server on a TAP with two queues: a stack and a thread for each, which share nothing.
 //!
-//! `sudo cargo run --example shards`, and then `nc 10.9.0.2 7` and `nc 10.9.0.2 8`. The kernel's end of the TAP is 10.9.0.1.
+//! `sudo cargo run --example shards`, and then `nc 10.9.0.2 7` and `nc 10.9.0.2 8`. The kernel's end of the TAP is
+//! 10.9.0.1.
 
 use std::error::Error;
 use std::io;

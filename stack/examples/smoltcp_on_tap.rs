@@ -1,6 +1,7 @@
 //! smoltcp on a TAP of ours, with the kernel's offloads: a server at 10.9.0.2 that counts what it is sent.
 //!
-//! `cargo run --release --example smoltcp_on_tap --features smoltcp` as root, then `nc 10.9.0.2 7 </dev/zero` beside it.
+//! `cargo run --release --example smoltcp_on_tap --features smoltcp` as root, then `nc 10.9.0.2 7 </dev/zero` beside
+//! it.
 #![allow(clippy::disallowed_methods, reason = "a driver of one's own reads the clock")]
 
 use std::time::{Duration, Instant};

@@ -22,15 +22,15 @@ pub struct Config {
     pub max_fast_open_servers: usize,
     /// Bytes of a datagram socket's receive queue.
     pub udp_receive_buffer: usize,
-    /// Bytes of buffers that all sockets have together. Above three quarters of it buffers do not grow by themselves any
-    /// more; at all of it a socket keeps to the memory that it has, or its first two kilobytes.
+    /// Bytes of buffers that all sockets have together. Above three quarters of it buffers do not grow by themselves
+    /// any more; at all of it a socket keeps to the memory that it has, or its first two kilobytes.
     pub max_buffer_memory: usize,
     /// Whether echo requests are answered.
     pub answer_echo: bool,
     /// Decisions of observed connections that wait for `poll_decision`; what comes on top is counted and lost.
     pub max_decisions: usize,
-    /// Which part of the host this stack is, if it has several: see [`crate::net::Net::sharded`]. The limits above are each
-    /// part's.
+    /// Which part of the host this stack is, if it has several: see [`crate::net::Net::sharded`]. The limits above are
+    /// each part's.
     pub shard: Shard,
 }
 

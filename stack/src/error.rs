@@ -24,6 +24,13 @@ pub enum Error {
     /// No interface has that address.
     #[error("address {0} is not one of ours")]
     AddressNotAvailable(IpAddr),
+    /// The address is ours only if nobody answers to it, which is being found out (RFC 4862 section 5.4, RFC 5227
+    /// section 2.1): wait for [`Event::AddressReady`](crate::Event::AddressReady), a few seconds at most.
+    #[error("address {0} is not ready: whether another host has it is still being asked")]
+    AddressTentative(IpAddr),
+    /// Another host has the address, so we do not use it (RFC 4862 section 5.4.5).
+    #[error("address {0} belongs to another host")]
+    AddressDuplicate(IpAddr),
     /// No ephemeral port is free.
     #[error("no free port is left")]
     NoFreePort,
@@ -66,6 +73,15 @@ pub enum Error {
     /// A route that cannot be.
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// An MTU that its IP version does not allow: 68 bytes are the least for IPv4 (RFC 791), 1,280 for IPv6 (RFC 8200
+    /// section 5).
+    #[error("an MTU of {mtu} bytes is too small: at least {least} are needed")]
+    MtuTooSmall {
+        /// What was asked for.
+        mtu: usize,
+        /// What it has to be.
+        least: usize,
+    },
     /// An argument makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
@@ -85,9 +101,12 @@ impl Error {
         use io::ErrorKind as K;
         match self {
             Self::WouldBlock => K::WouldBlock,
-            Self::NoSuchSocket | Self::Invalid(_) => K::InvalidInput,
+            Self::NoSuchSocket | Self::Invalid(_) | Self::MtuTooSmall { .. } => K::InvalidInput,
             Self::AddressInUse(_) => K::AddrInUse,
-            Self::AddressNotAvailable(_) | Self::NoFreePort => K::AddrNotAvailable,
+            Self::AddressNotAvailable(_)
+            | Self::AddressTentative(_)
+            | Self::AddressDuplicate(_)
+            | Self::NoFreePort => K::AddrNotAvailable,
             Self::NetworkUnreachable(_) => K::NetworkUnreachable,
             Self::HostUnreachable => K::HostUnreachable,
             Self::ConnectionRefused => K::ConnectionRefused,

@@ -6,12 +6,14 @@ use crate::buf::frame::InterfaceId;
 use crate::socket::table::SocketId;
 use crate::tcp::Decision;
 use crate::time::Instant;
+use crate::wire::ethernet::MacAddr;
 
 /// Something that a user may want to act upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A socket changed: ask [`crate::Stack::readiness`] what it can do now. One event stands for all changes since it was last polled.
+    /// A socket changed: ask [`crate::Stack::readiness`] what it can do now. One event stands for all changes since it
+    /// was last polled.
     Socket(SocketId),
     /// An address passed duplicate address detection and can be used.
     AddressReady {
@@ -26,6 +28,8 @@ pub enum Event {
         interface: InterfaceId,
         /// Which.
         address: IpAddr,
+        /// The other host's link address, where it said so.
+        by: Option<MacAddr>,
         /// It was not ours yet, and we do not use it. Otherwise we defend it.
         lost: bool,
     },
@@ -36,6 +40,17 @@ pub enum Event {
         /// Who.
         address: IpAddr,
     },
+}
+
+impl Event {
+    /// How many events may wait for this one to be queued too, where `limit` may. What one scan makes hundreds of
+    /// leaves room for what matters.
+    pub(crate) const fn share_of(&self, limit: usize) -> usize {
+        match self {
+            Self::NeighborFailed { .. } => limit / 2,
+            _ => limit,
+        }
+    }
 }
 
 /// A decision of a connection that is observed, as [`Stack::poll_decision`](crate::Stack::poll_decision) tells it.

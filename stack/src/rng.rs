@@ -3,6 +3,8 @@
 //! The seed comes from the configuration, so two runs from one seed make the same choices.
 
 use core::hash::{BuildHasher, Hash};
+use std::collections::hash_map::Entry;
+
 use rand_core::Rng as _;
 use rand_pcg::Pcg64;
 use siphasher::sip::SipHasher13;
@@ -69,8 +71,61 @@ impl BuildHasher for KeyedHash {
     }
 }
 
-/// A hash map under a keyed hash. Its order is no one's business: it is looked up, never iterated.
-pub type KeyedMap<K, V> = std::collections::HashMap<K, V, KeyedHash>;
+/// A hash map under a keyed hash. Its order is no one's business: it is looked up, and cannot be iterated.
+#[derive(Clone, Debug)]
+#[allow(
+    clippy::disallowed_types,
+    reason = "the one place where a hash map is given a seed, and its order is hidden"
+)]
+pub struct KeyedMap<K, V>(std::collections::HashMap<K, V, KeyedHash>);
+
+#[allow(clippy::disallowed_types, reason = "as above")]
+impl<K: Eq + Hash, V> KeyedMap<K, V> {
+    /// An empty map under `hash`.
+    pub fn with_hasher(hash: KeyedHash) -> Self {
+        Self(std::collections::HashMap::with_hasher(hash))
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is one of this key.
+    pub fn contains_key(&self, key: &K) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The value of this key.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key)
+    }
+
+    /// The value of this key, to change it.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.0.get_mut(key)
+    }
+
+    /// The place of this key, with or without a value.
+    pub fn entry(&mut self, key: K) -> Entry<'_, K, V> {
+        self.0.entry(key)
+    }
+
+    /// Enters a value; answers the one that was there.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.0.insert(key, value)
+    }
+
+    /// Takes a value away.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.0.remove(key)
+    }
+}
 
 #[cfg(test)]
 mod tests {

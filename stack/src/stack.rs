@@ -1,18 +1,24 @@
 //! The stack: bytes and time go in; bytes, deadlines and events come out.
 
+mod alike;
 mod authentication;
 mod fast_open;
 mod head;
+mod hops;
 mod icmp;
 mod input;
 mod interfaces;
+mod lane;
+mod looped;
 mod memory;
 mod observer;
 mod output;
 mod packets;
 pub mod path;
+mod path_mtu;
 mod raw;
 mod replies;
+mod routing;
 mod segments;
 pub(crate) mod shards;
 mod tcp;
@@ -22,12 +28,16 @@ mod udp;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use self::alike::Stencil;
 use self::head::HeadBuffer;
 use self::input::KnownPair;
 use self::interfaces::Port;
+use self::lane::Lane;
+use self::looped::Looped;
 use self::memory::Memory;
 use self::observer::Observer;
 use self::packets::{Parked, Pool};
+use self::path_mtu::Recent;
 use self::shards::Outbox;
 use crate::buf::frame::{InterfaceId, RxFrame, TxFrame};
 use crate::config::Config;
@@ -35,20 +45,22 @@ use crate::error::Error;
 use crate::event::{Event, Readiness};
 use crate::ip::icmp_error::IcmpErrors;
 use crate::ip::output::Ids;
-use crate::ip::rate_limit::RateLimits;
+use crate::ip::rate_limit::{Bucket, RateLimits};
 use crate::ip::reassembly::{Reassembly, ReassemblyLimits};
-use crate::ip::{pmtu, route};
+use crate::ip::{pmtu, redirect, route};
 use crate::rng::{KeyedHash, Rng};
 use crate::socket::demux::Demux;
 use crate::socket::fast_open::{Cookies, ServerCache};
 use crate::socket::ready::ReadyQueues;
-use crate::socket::table::{IpOptions, Kind, Socket, SocketId, Sockets};
+use crate::socket::table::{IpOptions, Kind, Places, Socket, SocketId, Sockets};
 use crate::socket::time_waits::TimeWaits;
 use crate::socket::timers::Timers;
 use crate::stats::Stats;
 use crate::tcp::isn::IsnGenerator;
 use crate::tcp::{Connection, SharedSettings, State, TcpInfo};
 use crate::time::Instant;
+use crate::udp::Departure;
+use crate::why::Why;
 
 /// A host's whole network stack as one value: no clock, no I/O, no threads.
 ///
@@ -71,9 +83,17 @@ pub struct Stack {
     addresses_generation: u64,
     routes: route::Table,
     pmtu: pmtu::Cache,
+    redirects: redirect::Cache,
+    recent: Recent,
     reassembly: Reassembly,
     known_pair: Option<KnownPair>,
+    /// The connection of the last segment, until `follow` takes it, and of the one that it took last.
+    heard: Option<SocketId>,
+    followed: Option<SocketId>,
+    lane: Option<Lane>,
     icmp_errors: IcmpErrors,
+    /// For answers to echo requests that were sent to groups.
+    group_echoes: Bucket,
     ids: Ids,
     // Sockets and who gets what.
     sockets: Sockets,
@@ -101,8 +121,14 @@ pub struct Stack {
     pool: Pool,
     head: HeadBuffer,
     body: Vec<u8>,
+    /// Why the frame that was chosen last is sent.
+    why: Why,
     /// The datagram socket of whose datagrams so many were lent for the last frame.
     lent: Option<(SocketId, usize)>,
+    /// Whose datagram went the long way last, and where; the headers for those that follow.
+    departed: Option<(SocketId, Departure)>,
+    stencil: Option<Stencil>,
+    looped: Looped,
 }
 
 /// The random stream of Fast Open's key.
@@ -121,9 +147,15 @@ impl Stack {
             addresses_generation: 0,
             routes: route::Table::new(config.max_routes),
             pmtu: pmtu::Cache::new(config.max_path_mtus, pmtu::DEFAULT_LIFETIME),
+            redirects: redirect::Cache::default(),
+            recent: Recent::default(),
             reassembly: Reassembly::new(ReassemblyLimits::default()),
             known_pair: None,
+            heard: None,
+            followed: None,
+            lane: None,
             icmp_errors: IcmpErrors::new(RateLimits::default(), &mut rng),
+            group_echoes: Bucket::default(),
             ids: Ids::new(&mut rng),
             sockets: Sockets::with_key(),
             tcp_demux: Demux::new(&hash),
@@ -146,7 +178,11 @@ impl Stack {
             pool: Pool::default(),
             head: HeadBuffer::new(),
             body: Vec::new(),
+            why: Why::FOREIGN,
             lent: None,
+            departed: None,
+            stencil: None,
+            looped: Looped::default(),
             rng,
             config,
         };
@@ -170,8 +206,10 @@ impl Stack {
         stats.reassembly_v4 = *self.reassembly.stats_v4();
         stats.reassembly_v6 = *self.reassembly.stats_v6();
         stats.path_mtu = *self.pmtu.stats();
+        stats.redirects = *self.redirects.stats();
         stats.icmp_errors_v4 = *self.icmp_errors.stats_v4();
         stats.icmp_errors_v6 = *self.icmp_errors.stats_v6();
+        stats.tcp.time_waits = self.time_waits.ended();
         stats.tcp.time_wait_overflows = self.time_waits.overflows();
         stats.memory.used = self.memory.used();
         stats.memory.pressures = self.memory.pressures;
@@ -268,6 +306,7 @@ impl Stack {
             .chain(self.time_waits.poll_timeout())
             .chain(self.reassembly.poll_timeout())
             .chain(self.pmtu.poll_timeout())
+            .chain(self.redirects.poll_timeout())
             .min()
     }
 
@@ -285,6 +324,7 @@ impl Stack {
         }
         self.time_waits.handle_timeout(now);
         self.pmtu.handle_timeout(now);
+        self.redirects.handle_timeout(now);
         self.handle_reassembly_timeout(now);
         while let Some(id) = self.timers.poll_due(now) {
             self.handle_socket_timeout(now, id);
@@ -338,19 +378,18 @@ impl Stack {
 
     /// Tells the user that a socket changed, once until it is polled.
     fn announce(&mut self, id: SocketId) {
-        if let Some(socket) = self.sockets.get_mut(id)
-            && !socket.places.announced
-        {
-            socket.places.announced = true;
-            self.events.push_back(Event::Socket(id));
+        if let Some(socket) = self.sockets.get_mut(id) {
+            announce(&mut self.events, &mut socket.places, id);
         }
     }
 
-    /// Tells the user something about an interface; the newest is lost if nobody listens.
+    /// Tells the user something about an interface; the newest is lost, and counted, if nobody listens.
     fn tell(&mut self, event: Event) {
         const MOST: usize = 1024;
-        if self.events.len() < MOST + self.sockets.len() {
+        if self.events.len() < event.share_of(MOST) + self.sockets.len() {
             self.events.push_back(event);
+        } else {
+            self.stats.events_lost += 1;
         }
     }
 
@@ -366,7 +405,7 @@ impl Stack {
         let interface = match self.sockets.get(id).map(|s| &s.kind) {
             Some(Kind::Tcp(_)) => return self.settle_tcp(now, id),
             Some(Kind::Listener(_)) => return self.settle_listener(now, id),
-            Some(Kind::Udp(_)) => self.udp_interface(id),
+            Some(Kind::Udp(_)) => return self.settle_udp(id),
             Some(Kind::Raw(_)) => self.raw_interface(id),
             Some(Kind::Asleep(_)) | None => None,
         };
@@ -383,6 +422,9 @@ impl Stack {
             entry.listener.handle_timeout(now);
         } else if let Some(tcp) = socket.tcp_mut() {
             tcp.connection.handle_timeout(now);
+            if let Some(claim) = tcp.connection.take_too_big() {
+                self.believe_too_big(now, id, claim);
+            }
         }
         self.settle(now, id);
         if let Some(socket) = self.sockets.get_mut(id) {
@@ -404,6 +446,13 @@ impl Stack {
     fn check_socket_limit(&self) -> Result<(), Error> {
         let limit = self.config.max_sockets;
         if self.sockets.len() < limit { Ok(()) } else { Err(Error::LimitReached { what: "sockets", limit }) }
+    }
+}
+
+/// As [`Stack::announce`], for who has the socket at hand.
+fn announce(events: &mut VecDeque<Event>, places: &mut Places, id: SocketId) {
+    if !core::mem::replace(&mut places.announced, true) {
+        events.push_back(Event::Socket(id));
     }
 }
 

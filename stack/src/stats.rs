@@ -14,6 +14,7 @@ use crate::ip::icmp_error::IcmpErrorStats;
 use crate::ip::input::InputStats;
 use crate::ip::pmtu::PmtuStats;
 use crate::ip::reassembly::ReassemblyStats;
+use crate::ip::redirect::RedirectStats;
 use crate::tcp::ListenerStats;
 use crate::why::Reason;
 use crate::wire::tcp::Flags;
@@ -50,16 +51,20 @@ pub struct Stats {
     pub fragments: FragmentStats,
     /// Path MTUs learned.
     pub path_mtu: PmtuStats,
+    /// Better first hops that routers told us of.
+    pub redirects: RedirectStats,
     /// ICMP errors sent and held back, over IPv4.
     pub icmp_errors_v4: IcmpErrorStats,
     /// ICMP errors sent and held back, over IPv6.
     pub icmp_errors_v6: IcmpErrorStats,
-    /// Frames sent, by the reason why.
+    /// Packets sent, by the reason why; a merged frame counts as what it stands for.
     pub sent: Sent,
     /// The memory of buffers.
     pub memory: MemoryStats,
     /// Decisions of observed connections that were lost because nobody asked for those before.
     pub decisions_refused: u64,
+    /// Events of interfaces that were lost because nobody asked for those before.
+    pub events_lost: u64,
 }
 
 /// Counters of IP that are the stack's own.
@@ -67,16 +72,20 @@ pub struct Stats {
 pub struct IpStats {
     /// Frames that the link layer dropped: not for us, or malformed. Each interface says why.
     pub in_link_drops: u64,
-    /// Packets that transports wanted to send.
+    /// Packets that transports wanted to send; a merged frame counts as what it stands for.
     pub out_requests: u64,
-    /// Bytes of frames sent.
+    /// Bytes of frames sent, and of those that a merged one stands for.
     pub out_octets: u64,
+    /// Frames given to devices: a merged one is one.
+    pub out_frames: u64,
     /// Packets dropped for want of room in a queue.
     pub out_discards: u64,
     /// Packets for which there is no route.
     pub out_no_routes: u64,
     /// Packets dropped because their neighbour did not answer.
     pub out_neighbor_failures: u64,
+    /// Routes of addresses and of router advertisements that found no room in the table.
+    pub routes_refused: u64,
 }
 
 /// Counters of TCP.
@@ -104,6 +113,14 @@ pub struct TcpStats {
     pub socket_limit_drops: u64,
     /// SYNs and completed handshakes that listeners dropped for want of room.
     pub listen_drops: u64,
+    /// Of these, completed handshakes that found the queue for `accept` full.
+    pub listen_overflows: u64,
+    /// Connections whose TIME-WAIT has ended in its time.
+    pub time_waits: u64,
+    /// Segments to listeners that begin no connection and are not answered.
+    pub listen_strays: u64,
+    /// ACKs of connections in TIME-WAIT that were not sent because one was just before.
+    pub time_wait_acks_skipped: u64,
     /// SYNs answered with a cookie.
     pub syncookies_sent: u64,
     /// Connections made from a cookie that came back.
@@ -132,10 +149,10 @@ pub struct TcpStats {
     pub fast_open_passive: u64,
     /// `TCPFastOpenPassiveFail`: SYNs whose cookie was wrong.
     pub fast_open_passive_fail: u64,
-    /// `TCPFastOpenListenOverflow`: SYNs with the Fast Open option while a listener had too many connections that were not
-    /// confirmed.
+    /// `TCPFastOpenListenOverflow`: SYNs with the Fast Open option while a listener had too many connections that were
+    /// not confirmed.
     pub fast_open_listen_overflow: u64,
-    /// `TCPFastOpenCookieReqd`: SYNs that asked for a cookie and got one.
+    /// `TCPFastOpenCookieReqd`: SYNs that asked for a cookie, whether they got one or not.
     pub fast_open_cookie_reqd: u64,
     /// Servers whose Fast Open cookie was forgotten for want of room.
     pub fast_open_cache_overflows: u64,
@@ -147,13 +164,14 @@ impl TcpStats {
         let drops =
             |stats: &ListenerStats| stats.syns_dropped + stats.cookies_dropped + stats.accept_overflows;
         self.listen_drops += drops(after) - drops(before);
+        self.listen_overflows += after.accept_overflows - before.accept_overflows;
+        self.listen_strays += after.strays - before.strays;
         self.syncookies_sent += after.cookies_sent - before.cookies_sent;
         self.syncookies_recv += after.cookies_accepted - before.cookies_accepted;
         self.syncookies_failed += after.cookies_refused - before.cookies_refused;
         self.fast_open_passive += after.fast_opens - before.fast_opens;
         self.fast_open_passive_fail += after.fast_opens_refused - before.fast_opens_refused;
         self.fast_open_listen_overflow += after.fast_open_overflows - before.fast_open_overflows;
-        self.fast_open_cookie_reqd += after.fast_open_requests - before.fast_open_requests;
     }
 
     /// Counts a segment that leaves.
@@ -187,6 +205,10 @@ pub struct UdpStats {
     pub rcvbuf_errors: u64,
     /// Datagrams dropped because the stack has no memory left for buffers.
     pub mem_errors: u64,
+    /// Datagrams to a group or to everyone for which no socket asked: nobody is told (RFC 1122 section 4.1.3.3).
+    pub ignored_multi: u64,
+    /// Copies of such datagrams that were not made, for too many sockets asked.
+    pub copies_refused: u64,
     /// Datagrams sent.
     pub out_datagrams: u64,
     /// Datagrams that could not be sent: no route, or too long.
@@ -215,7 +237,7 @@ pub struct MemoryStats {
     pub pressures: u64,
 }
 
-/// Frames sent, by the reason why.
+/// Packets sent, by the reason why.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sent([u64; Reason::ALL.len()]);
 
@@ -241,8 +263,8 @@ impl Sent {
         Reason::ALL.iter().map(|&reason| (reason, self.by(reason))).filter(|&(_, n)| n > 0)
     }
 
-    pub(crate) fn count(&mut self, reason: Reason) {
-        self.0[reason as usize] += 1;
+    pub(crate) fn count(&mut self, reason: Reason, packets: u64) {
+        self.0[reason as usize] += packets;
     }
 }
 

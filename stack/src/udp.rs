@@ -87,6 +87,9 @@ pub struct Arrival {
     pub from: SocketAddr,
     /// To which address: one of ours, a broadcast or a multicast one.
     pub to: IpAddr,
+    /// That address is a group's or everyone's, be it of a subnet: many hosts may have the datagram, and if each
+    /// answers, one question makes a flood.
+    pub to_many: bool,
     /// Where it came in.
     pub interface: InterfaceId,
     /// TTL or hop limit.
@@ -224,9 +227,9 @@ impl UdpSocket {
         self.send.len()
     }
 
-    /// Where the next datagram to send goes: so that the next hop can be resolved first.
-    pub fn next_departure(&self) -> Option<Departure> {
-        self.send.front().map(|(departure, _)| *departure)
+    /// Where the next datagram to send goes, so that the next hop can be resolved first; and its bytes.
+    pub fn next_departure(&self) -> Option<(&Departure, [&[u8]; 2])> {
+        self.send.front()
     }
 
     /// The next datagram to send, which stays in the queue until [`UdpSocket::handle_sent`].
@@ -235,10 +238,15 @@ impl UdpSocket {
         Some(datagram(&self.options, self.local.port(), *departure, payload))
     }
 
-    /// The next datagrams that can leave as one frame of `bytes` bytes of payload at most: to one destination, of one size
-    /// but for a shorter last.
+    /// The next datagrams that can leave as one frame of `bytes` bytes of payload at most: to one destination, of one
+    /// size but for a shorter last.
     pub fn next_run(&self, bytes: usize) -> Option<Run<'_, Departure>> {
         self.send.run(MAX_RUN, bytes, PartialEq::eq)
+    }
+
+    /// The first `len` bytes that wait to be sent: those of the datagrams that were chosen.
+    pub fn front_bytes(&self, len: usize) -> [&[u8]; 2] {
+        self.send.front_bytes(len)
     }
 
     /// Whether a datagram is for this socket. The ports have been compared already.
@@ -330,8 +338,8 @@ impl UdpSocket {
         self.send_pieces(source, to, payload, payload.len())
     }
 
-    /// Queues `payload` as datagrams of `size` bytes, of which the last may be shorter: all of them or none. A device that
-    /// merges datagrams gets them as one frame.
+    /// Queues `payload` as datagrams of `size` bytes, of which the last may be shorter: all of them or none. A device
+    /// that merges datagrams gets them as one frame.
     ///
     /// # Errors
     /// Those of [`UdpSocket::send_to`]; [`Error::MessageTooLong`] also if they are more than the queue ever holds.

@@ -4,7 +4,8 @@ use core::fmt;
 
 /// Why one frame left the stack.
 ///
-/// Written `why=rto rto_us=400000 cwnd=14480`: words without commas or spaces, so that it can be a capture's comment and still be split.
+/// Written `why=rto rto_us=400000 cwnd=14480`: words without commas or spaces, so that it can be a capture's comment
+/// and still be split.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Why {
     reason: Reason,
@@ -15,6 +16,11 @@ pub struct Why {
 const MAX_NUMBERS: usize = 6;
 
 impl Why {
+    /// Of a frame that is not our stack's.
+    pub const FOREIGN: Self = Self::new(Reason::Foreign);
+    /// Of a datagram that an application sent.
+    pub const DATAGRAM: Self = Self::new(Reason::Datagram);
+
     /// A reason without numbers.
     pub const fn new(reason: Reason) -> Self {
         Self { reason, numbers: [("", 0); MAX_NUMBERS], len: 0 }

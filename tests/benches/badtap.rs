@@ -1,9 +1,9 @@
 //! Goodput over a bad path in real time, to a kernel that receives: Linux as the sender beside ustack as the sender.
 //!
-//! `cargo bench -p ustack-tests --bench badtap [-- cubic reno bbr 0 1 5 linux ustack pairs=N secs=N capture=DIR]`. Both go
-//! through the same bridge of ours: 10 ms each way, 50 Mbit/s with a queue of 100 frames on the way to the receiver, loss in both
-//! directions from one seed for each pair. The rate is low enough that the processor does not matter. TUNs, so that the
-//! dice hit no ARP. Needs network namespaces.
+//! `cargo bench -p ustack-tests --bench badtap [-- cubic reno bbr 0 1 5 linux ustack pairs=N secs=N capture=DIR]`. Both
+//! go through the same bridge of ours: 10 ms each way, 50 Mbit/s with a queue of 100 frames on the way to the receiver,
+//! loss in both directions from one seed for each pair. The rate is low enough that the processor does not matter.
+//! TUNs, so that the dice hit no ARP. Needs network namespaces.
 //!
 //! ```text
 //!   Linux in a namespace ── TUN ──┐
@@ -26,7 +26,7 @@ use ustack::capture::Capture;
 use ustack::device::{Device, Tun, TunBuilder, wait};
 use ustack::sim::{Impaired, Impairment};
 use ustack::tcp::congestion::Algorithm;
-use ustack::why::{Reason, Why};
+use ustack::why::Why;
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, Stack};
 use ustack_tests::kernel::{self, Namespace, Need};
@@ -121,7 +121,7 @@ fn linux(flow: &Flow, path: &mut Path, done: &dyn Fn() -> bool) {
     let writer = writer(&sender, flow.algorithm, stop.clone());
     let begin = Instant::now();
     let now = || ustack::time::Instant::ZERO + begin.elapsed().into();
-    let why = Why::new(Reason::Foreign);
+    let why = &Why::FOREIGN;
     while !done() {
         let mut moved = false;
         while let Some(frame) = tun.recv(now()).expect("the TUN is there") {

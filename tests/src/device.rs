@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use ustack::buf::frame::{Offload, RxFrame, TxFrame};
 use ustack::device::{Device, wait};
 use ustack::time::Instant;
-use ustack::why::Reason;
+use ustack::why::Why;
 
 use crate::wait::SOON;
 
@@ -55,7 +55,7 @@ pub fn send_offloaded(device: &mut (impl Device + ?Sized), frame: &TxFrame<'_>) 
 
 /// A frame in one part.
 pub fn transmit(frame: &[u8]) -> TxFrame<'_> {
-    TxFrame { head: frame, body: [&[], &[]], offload: Offload::NONE, why: Reason::Foreign.into() }
+    TxFrame { head: frame, body: [&[], &[]], offload: Offload::NONE, why: &Why::FOREIGN }
 }
 
 /// An address and a port.

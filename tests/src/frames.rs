@@ -20,7 +20,8 @@ pub fn udp(macs: ([u8; 6], [u8; 6]), from: SocketAddr, to: SocketAddr, payload: 
     frame
 }
 
-/// The payload of a datagram to that port in a frame (or a packet, if `ethernet` is false); None if it is anything else.
+/// The payload of a datagram to that port in a frame (or a packet, if `ethernet` is false); None if it is anything
+/// else.
 pub fn udp_payload(bytes: &[u8], ethernet: bool, port: u16) -> Option<Vec<u8>> {
     let packet = sliced(bytes, ethernet)?;
     match packet.transport? {

@@ -9,6 +9,7 @@ pub mod frames;
 pub mod host;
 pub mod http;
 pub mod kernel;
+pub mod matrix;
 pub mod nobody;
 pub mod pattern;
 pub mod peer;
@@ -17,6 +18,7 @@ pub mod rfc;
 pub mod scratch;
 pub mod sim;
 pub mod source;
+pub mod streams;
 pub mod tshark;
 pub mod wait;
 

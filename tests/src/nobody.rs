@@ -13,8 +13,8 @@ pub fn am_nobody() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
-/// Runs the test of that name of this program once more, as a user without any privilege: as nobody if we are root, else
-/// as ourselves without what a namespace gave us. Needs `setpriv`.
+/// Runs the test of that name of this program once more, as a user without any privilege: as nobody if we are root,
+/// else as ourselves without what a namespace gave us. Needs `setpriv`.
 ///
 /// # Panics
 /// The test fails there.
@@ -62,7 +62,8 @@ impl Copy {
     fn of_this_program(test: &str) -> Self {
         let program = std::env::current_exe().expect("we run");
         let copy = std::env::temp_dir().join(format!("{test}-{}", std::process::id()));
-        // Note: by another process. A file that we held open for writing would be busy in the children of other threads.
+        // Note: by another process. A file that we held open for writing would be busy in the children of other
+        // threads.
         let copied = tool("cp").arg(program).arg(&copy).status().expect("cp runs");
         assert!(copied.success(), "there is no room in {}", copy.display());
         Self(copy)

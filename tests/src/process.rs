@@ -141,6 +141,11 @@ impl Running {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// True if this text was on its standard output.
+    pub fn has_said(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.stdout.so_far()).contains(text)
+    }
+
     /// Everything it has written to its standard error so far.
     pub fn complaint(&self) -> String {
         String::from_utf8_lossy(&self.stderr.so_far()).into_owned()

@@ -1,5 +1,5 @@
-//! What the RFCs ask of us, and what shows that we do it. The statements are listed by hand, a file an RFC; who shows them is
-//! read from the comments of scripts and tests, which cite them: `RFC 9293 section 3.6 (MUST-12)`.
+//! What the RFCs ask of us, and what shows that we do it. The statements are listed by hand, a file an RFC; who shows
+//! them is read from the comments of scripts and tests, which cite them: `RFC 9293 section 3.6 (MUST-12)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -62,8 +62,8 @@ pub struct Citation {
 }
 
 impl List {
-    /// Reads a file of statements: the RFC and its title on the first line, then `section id words` a line. What begins with
-    /// blanks and `deviates:` belongs to the statement above; `#` begins a comment.
+    /// Reads a file of statements: the RFC and its title on the first line, then `section id words` a line. What begins
+    /// with blanks and `deviates:` belongs to the statement above; `#` begins a comment.
     ///
     /// # Errors
     /// A line that is neither, with its number.
@@ -167,8 +167,8 @@ fn tests(lines: &[&str]) -> Vec<Test> {
     starts.filter_map(read).collect()
 }
 
-/// The statements that a comment names; each belongs to the RFC before it. `MUST-1 to MUST-3` are three. A name without an
-/// RFC is one of RFC 0, which nobody has written.
+/// The statements that a comment names; each belongs to the RFC before it. `MUST-1 to MUST-3` are three. A name without
+/// an RFC is one of RFC 0, which nobody has written.
 fn cite(comment: &str, shown_by: Option<&str>, place: &str) -> Vec<Citation> {
     let words: Vec<&str> = comment
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
@@ -307,8 +307,9 @@ const HEAD: &str = "# What the RFCs ask for, and what shows it
 
 This file is written by a test (`USTACK_UPDATE_SNAPSHOTS=1 cargo test -p ustack-tests --test rfc_table`) from the lists of
 statements in `tests/rfc` and from the comments of packet scripts and tests, which cite what they show. `MUST-n` and `SHLD-n`
-of RFC 9293 are its own (appendix B, there also `REC-n`); those of the other RFCs are numbered here, in their order. Where an
-RFC describes an algorithm, its steps count as what it asks for.
+of RFC 9293 are its own (appendix B, there also `REC-n`), and all of them are here. Those of the other RFCs are numbered here;
+their lists are made by hand from the sections that each list names at its head, and where an RFC describes an algorithm, its
+steps count, too. So `open` is what a list has and nothing shows; what a list has missed is in no number.
 
 | RFC | statements | shown | deviating | open |
 | --- | --- | --- | --- | --- |

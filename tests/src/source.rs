@@ -94,8 +94,8 @@ impl Source {
     }
 }
 
-/// The paths in these tokens that begin at a root: `crate`, `super` (made absolute: the tokens stand in `module`), or one
-/// of `roots`. Groups are taken apart: `use crate::{a, b::{c, d}}` names three paths.
+/// The paths in these tokens that begin at a root: `crate`, `super` (made absolute: the tokens stand in `module`), or
+/// one of `roots`. Groups are taken apart: `use crate::{a, b::{c, d}}` names three paths.
 pub fn named_paths(tokens: &[Token], module: &[String], roots: &[&str]) -> Vec<Named> {
     let mut found = Vec::new();
     // Inline modules around the token, with the depth of braces at which each ends.

@@ -21,7 +21,8 @@ fn memory() {
     an_idle_connection_holds_less_than_three_quarters_of_a_kilobyte();
 }
 
-/// A queue or an ordered set may grow once more after the warm-up: that is not for a segment, of which there are 100,000.
+/// A queue or an ordered set may grow once more after the warm-up: that is not for a segment, of which there are
+/// 100,000.
 const GROWTH: usize = 2;
 
 /// How often memory was asked for while `f` ran.

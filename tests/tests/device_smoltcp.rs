@@ -1,4 +1,5 @@
-//! smoltcp over devices of ours: with our stack on the other end of a wire in memory, and with the kernel behind a TAP.
+//! smoltcp over devices of ours: with our stack on the other end of a wire in memory, and with the kernel behind each
+//! kind of device.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -10,18 +11,21 @@ use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 use ustack::buf::frame::{Checksum, Offload, TxFrame};
 use ustack::device::smoltcp::Phy;
-use ustack::device::{Capabilities, Device, Medium, Memory, TapBuilder, wait};
+use ustack::device::{
+    Capabilities, Device, Medium, Memory, PacketBuilder, TapBuilder, TunBuilder, XdpBuilder, wait,
+};
 use ustack::time::{Duration, Instant};
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId, SocketId, Stack};
 use ustack_tests::device::{address, send_offloaded, transmit};
 use ustack_tests::frames::udp;
-use ustack_tests::kernel::{Namespace, Need, ready};
+use ustack_tests::kernel::{Namespace, Need, Wire, ready};
 use ustack_tests::pattern::pattern;
 
 const MTU: usize = 1500;
 const MERGED: usize = 65_535;
 const PORT: u16 = 7000;
+const OURS: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const BUFFER: usize = 256 << 10;
 const LEN: usize = 3 << 20;
 
@@ -37,7 +41,7 @@ impl<D: Device> Smol<D> {
     fn new(device: D, address: &str) -> Self {
         let mut phy = Phy::new(device);
         let hardware = match phy.get_ref().capabilities().medium {
-            Medium::Ethernet => HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 2])),
+            Medium::Ethernet => HardwareAddress::Ethernet(EthernetAddress(OURS)),
             Medium::Ip => HardwareAddress::Ip,
         };
         let mut interface = Interface::new(SmolConfig::new(hardware), &mut phy, SmolInstant::ZERO);
@@ -187,42 +191,86 @@ fn a_damaged_datagram_is_dropped_unless_the_device_vouches_for_it() {
     assert_eq!(given(&mut far, &vouched), (len, 1));
 }
 
-/// A kernel behind a TAP with all offloads echoes what smoltcp says.
+/// The addresses of smoltcp and of a kernel, and the length of their prefix.
+const ADDRESSES: [(&str, &str, u8); 2] = [("10.9.0.2", "10.9.0.1", 24), ("fd09::2", "fd09::1", 64)];
+
+/// A kernel echoes what smoltcp says over a device; whether frames were merged in both directions is looked at.
+fn echo(kernel: &Namespace, device: impl Device, (ours, theirs, prefix): (&str, &str, u8), merges: bool) {
+    let mut smol = Smol::new(device, &format!("{ours}/{prefix}"));
+    let at = SocketAddr::new(theirs.parse().expect("an address"), PORT);
+    let listener = kernel.enter(|| TcpListener::bind(at)).expect("the port is free");
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("smoltcp connects");
+        let mut all = vec![0; LEN];
+        stream.read_exact(&mut all).expect("all comes");
+        stream.write_all(&all).expect("all goes");
+    });
+    smol.connect(at);
+    let sent = pattern(3, LEN);
+    let (mut rest, mut got) = (&sent[..], Vec::new());
+    #[allow(clippy::disallowed_methods, reason = "the kernel's time is the real one")]
+    let begin = std::time::Instant::now();
+    while got.len() < LEN {
+        let now = Instant::ZERO + Duration::from(begin.elapsed());
+        smol.step(now, &mut rest, &mut got);
+        assert!(smol.phy.take_error().is_none());
+        let fd = smol.phy.get_ref().as_fd().expect("it has a descriptor");
+        wait(&[fd], Some(std::time::Duration::from_millis(1))).expect("it can be waited for");
+        assert!(begin.elapsed() < ustack_tests::wait::SOON, "{} bytes came back", got.len());
+    }
+    echo.join().expect("the kernel's side is well");
+    assert!(got == sent, "bytes were damaged");
+    let counts = smol.phy.counts();
+    assert_eq!(counts.damaged, 0);
+    let few = (counts.received as usize) < LEN / MTU;
+    assert_eq!(few, merges, "{counts:?}: whether large frames were received");
+}
+
 #[test]
-fn smoltcp_and_the_kernel_exchange_merged_frames_over_a_tap() {
-    if !ready(&[Need::Namespaces, Need::Tun]) {
+fn smoltcp_and_the_kernel_exchange_frames_over_a_tap_and_a_tun() {
+    if !ready(&[Need::Namespaces, Need::Tun, Need::Tool("ethtool")]) {
         return;
     }
-    let kernel = Namespace::new();
-    for (ours, theirs, prefix) in [("10.9.0.2", "10.9.0.1", 24), ("fd09::2", "fd09::1", 64)] {
-        let cidr = format!("{theirs}/{prefix}");
+    for addresses in ADDRESSES {
+        let cidr = format!("{}/{}", addresses.1, addresses.2);
+        let kernel = Namespace::new();
         let tap = kernel.enter(|| TapBuilder::new("tap0").address(&*cidr).up().offload().build());
-        let mut smol = Smol::new(tap.expect("we may"), &format!("{ours}/{prefix}"));
-        let at = SocketAddr::new(theirs.parse().expect("an address"), PORT);
-        let listener = kernel.enter(|| TcpListener::bind(at)).expect("the port is free");
-        let echo = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("smoltcp connects");
-            let mut all = vec![0; LEN];
-            stream.read_exact(&mut all).expect("all comes");
-            stream.write_all(&all).expect("all goes");
-        });
-        smol.connect(at);
-        let sent = pattern(3, LEN);
-        let (mut rest, mut got) = (&sent[..], Vec::new());
-        #[allow(clippy::disallowed_methods, reason = "the kernel's time is the real one")]
-        let begin = std::time::Instant::now();
-        while got.len() < LEN {
-            let now = Instant::ZERO + Duration::from(begin.elapsed());
-            smol.step(now, &mut rest, &mut got);
-            assert!(smol.phy.take_error().is_none());
-            let fd = smol.phy.get_ref().as_fd().expect("a TAP has a descriptor");
-            wait(&[fd], Some(std::time::Duration::from_millis(1))).expect("it can be waited for");
-            assert!(begin.elapsed() < ustack_tests::wait::SOON, "{} bytes came back", got.len());
+        echo(&kernel, tap.expect("we may"), addresses, true);
+        let kernel = Namespace::new();
+        let tun = kernel.enter(|| TunBuilder::new("tun0").address(&*cidr).up().offload().build());
+        echo(&kernel, tun.expect("we may"), addresses, true);
+        let kernel = Namespace::new();
+        let tun = kernel.enter(|| TunBuilder::new("tun0").address(&*cidr).up().build()).expect("we may");
+        kernel.no_offloads("tun0");
+        echo(&kernel, tun, addresses, false);
+    }
+}
+
+#[test]
+fn smoltcp_and_the_kernel_exchange_frames_over_a_packet_socket() {
+    if !ready(&[Need::Namespaces, Need::Tool("ethtool")]) {
+        return;
+    }
+    for (addresses, merges) in ADDRESSES.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let wire = Wire::to_bare_end();
+        let mut builder = PacketBuilder::new("eth0").mac(OURS);
+        if merges {
+            [&wire.left, &wire.right].into_iter().for_each(|end| end.all_offloads("eth0"));
+            builder = builder.offload();
         }
-        echo.join().expect("the kernel's side is well");
-        assert!(got == sent, "bytes were damaged");
-        let counts = smol.phy.counts();
-        assert_eq!(counts.damaged, 0);
-        assert!((counts.received as usize) < LEN / MTU, "{counts:?}: large frames were received");
+        let socket = wire.right.enter(|| builder.build()).expect("we may");
+        echo(&wire.left, socket, addresses, merges);
+    }
+}
+
+#[test]
+fn smoltcp_and_the_kernel_exchange_frames_over_an_xdp_socket() {
+    if !ready(&[Need::Namespaces, Need::Xdp, Need::Tool("ethtool")]) {
+        return;
+    }
+    for addresses in ADDRESSES {
+        let wire = Wire::to_bare_end();
+        let socket = wire.right.enter(|| XdpBuilder::new("eth0").mac(OURS).build()).expect("we may");
+        echo(&wire.left, socket, addresses, false);
     }
 }

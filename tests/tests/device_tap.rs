@@ -145,9 +145,11 @@ fn what_is_refused_is_explained() {
             (TapBuilder::new("lo"), ["cannot make lo", "of another kind"]),
             (TapBuilder::new("a name"), ["`a name` is no name", "no space"]),
             (TapBuilder::new("tap1").address("10.9.0.1"), ["`10.9.0.1` is no address", "write 10.9.0.1/24"]),
-            (TapBuilder::new("tap1").mtu(10), ["MTU of tap1 to 10", "choose 68"]),
-            (TapBuilder::new("tap1").mac([1, 0, 0, 0, 0, 0]), ["address 01:00:00:00:00:00", "02:"]),
-            (TapBuilder::new("tap1").mtu(1000).address("fd09::1/64").up(), ["fd09::1/64", "below 1280"]),
+            // Another name each time: while another thread starts a program, that may hold the last one a moment
+            // longer.
+            (TapBuilder::new("tap2").mtu(10), ["MTU of tap2 to 10", "choose 68"]),
+            (TapBuilder::new("tap3").mac([1, 0, 0, 0, 0, 0]), ["address 01:00:00:00:00:00", "02:"]),
+            (TapBuilder::new("tap4").mtu(1000).address("fd09::1/64").up(), ["fd09::1/64", "below 1280"]),
         ] {
             let complaint = complaint(builder);
             for word in words {

@@ -4,9 +4,11 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 
 use ustack::blocking::TcpStream;
+use ustack::stats::Stats;
 use ustack::tcp::{EcnMode, EcnPolicy, TcpInfo};
 use ustack_tests::app::{connect, send, serve};
-use ustack_tests::host::{Host, KERNEL, Link, STACK, Setup, at, on_each};
+use ustack_tests::host::{Host, KERNEL, Link, STACK, Setup, at};
+use ustack_tests::matrix::on_each;
 use ustack_tests::pattern::Received;
 use ustack_tests::peer::Peer;
 use ustack_tests::process::tool;
@@ -20,8 +22,8 @@ const BYTES: u64 = 3_000_000;
 const MARKING: &str = "delay 2ms rate 40mbit queue 1000 mark 10";
 
 /// A host whose link marks; what the stack asks for and answers with is the kernel's `tcp_ecn` in words.
-fn setup(link: Link, policy: EcnPolicy) -> Setup {
-    let mut setup = Setup::new(link).impaired(MARKING).headers();
+fn marking(setup: Setup, policy: EcnPolicy) -> Setup {
+    let mut setup = setup.impaired(MARKING).headers();
     setup.config.tcp.ecn = policy;
     setup
 }
@@ -83,8 +85,9 @@ fn send_and_tell(stream: &TcpStream) -> io::Result<TcpInfo> {
     info
 }
 
-fn both_ways(link: Link, number: &'static str, policy: EcnPolicy, mode: EcnMode) {
-    on_each(&[setup(link, policy)], &["ss"], &allowed(), |host| {
+fn both_ways(setups: &[Setup], number: &'static str, policy: EcnPolicy, mode: EcnMode) {
+    let setups: Vec<Setup> = setups.iter().map(|setup| marking(setup.clone(), policy)).collect();
+    on_each(&setups, &["ss"], &allowed(), |host| {
         if !set_policy(host, number) {
             eprintln!("this kernel takes no tcp_ecn of {number}");
             return;
@@ -113,24 +116,31 @@ fn both_ways(link: Link, number: &'static str, policy: EcnPolicy, mode: EcnMode)
             let _ = server.finish(SOON).1.success();
         }
         host.wait_closed();
-        let stats = host.net.with_stack(|stack, _| stack.stats());
-        for input in [stats.in_v4, stats.in_v6] {
-            assert!(input.in_ect0_pkts > 0 && input.in_ce_pkts > 0 && input.in_no_ect_pkts > 0, "{input:?}");
+        for family in [|stats: &Stats| stats.in_v4, |stats: &Stats| stats.in_v6] {
+            let seen = [
+                host.sum(|stack| family(&stack.stats()).in_ect0_pkts),
+                host.sum(|stack| family(&stack.stats()).in_ce_pkts),
+                host.sum(|stack| family(&stack.stats()).in_no_ect_pkts),
+            ];
+            assert!(!seen.contains(&0), "{seen:?}");
         }
     });
 }
 
 #[test]
 fn classic_ecn_with_the_kernel() {
-    both_ways(Link::Tap, "1", EcnPolicy::CLASSIC, EcnMode::Classic);
+    let setups = [Setup::new(Link::Tap), Setup::new(Link::Tun).merging().queues(2)];
+    both_ways(&setups, "1", EcnPolicy::CLASSIC, EcnMode::Classic);
 }
 
 #[test]
 fn accurate_ecn_with_the_kernel() {
-    both_ways(Link::Tap, "3", EcnPolicy::ACCURATE, EcnMode::Accurate);
+    let setups = [Setup::new(Link::Tap), Setup::new(Link::Veth).merging()];
+    both_ways(&setups, "3", EcnPolicy::ACCURATE, EcnMode::Accurate);
 }
 
 #[test]
 fn the_kernel_falls_back_to_classic_ecn() {
-    both_ways(Link::Veth, "1", EcnPolicy::ACCURATE, EcnMode::Classic);
+    let setups = [Setup::new(Link::Veth), Setup::new(Link::Tap).merging().queues(2)];
+    both_ways(&setups, "1", EcnPolicy::ACCURATE, EcnMode::Classic);
 }

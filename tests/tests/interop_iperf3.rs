@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use ustack::time::Duration;
-use ustack_tests::host::{Host, KERNEL, Link, STACK, Setup, at, on_each};
+use ustack_tests::host::{Host, KERNEL, Link, STACK, Setup, at};
+use ustack_tests::matrix::{few, on_each};
 use ustack_tests::process::{Finished, tool};
 use ustack_tests::tshark::{FLOW_CONTROL, LOSS, RESET};
 use ustack_tests::wait::{SOON, until};
@@ -20,8 +21,8 @@ use ustack_tools::iperf3::{Error, PORT, Params};
 /// What a test moves each way at most.
 const BYTES: u64 = 4 << 20;
 
-fn links() -> [Setup; 2] {
-    [Setup::new(Link::Tap), Setup::new(Link::Veth)].map(Setup::headers)
+fn links() -> Vec<Setup> {
+    few().into_iter().map(Setup::headers).collect()
 }
 
 /// What iperf3 brings about: it resets streams on which something is unread when the time is over, and its end of the
@@ -153,27 +154,34 @@ fn measure(host: &Host, kernel: &str, params: Params) -> Result<Value, (Error, V
     }
 }
 
+/// Waits until iperf3 listens: between two tests it does not for a moment.
+fn ready(host: &Host) {
+    until("iperf3 to listen", SOON, || {
+        let shown = host.kernel.run(tool("ss").args(["-H", "-ltn"])).success().text();
+        shown.contains(&format!(":{PORT} "))
+    });
+}
+
 #[test]
 fn the_stack_measures_a_real_iperf3() {
     on_each(&links(), &["iperf3", "ss"], &allowed(), |host| {
         for kernel in KERNEL {
             let server = host.kernel.spawn(tool("iperf3").args(["-s", "-B", kernel, "--forceflush"]));
-            until("iperf3 to listen", SOON, || {
-                let shown = host.kernel.run(tool("ss").args(["-H", "-ltn"])).success().text();
-                shown.contains(&format!(":{PORT} "))
-            });
             let limited = Params { time: 0, bytes: BYTES, ..Params::default() };
+            ready(host);
             let up = measure(host, kernel, limited.clone()).expect("it goes well");
             assert!(bytes(&up, "sum_sent") >= BYTES);
             // The server counts what it has read when it hears of the end, which may overtake what is under way.
             assert!((1..=bytes(&up, "sum_sent")).contains(&bytes(&up, "sum_received")), "{up}");
             assert_eq!(up["end"]["sender_tcp_congestion"], "cubic");
 
+            ready(host);
             let down = measure(host, kernel, Params { reverse: true, parallel: 4, ..limited });
             let down = down.expect("it goes well");
             assert!(bytes(&down, "sum_received") >= BYTES && bytes(&down, "sum_sent") >= BYTES);
 
             let second = Params { time: 1, ..Params::default() };
+            ready(host);
             let both = measure(host, kernel, Params { bidirectional: true, ..second.clone() });
             let both = both.expect("it goes well");
             assert!(bytes(&both, "sum_received") > 0 && bytes(&both, "sum_received_bidir_reverse") > 0);
@@ -181,6 +189,7 @@ fn the_stack_measures_a_real_iperf3() {
 
             let datagrams = Params { udp: true, len: 1200, bandwidth: 5_000_000, ..second };
             for reverse in [false, true] {
+                ready(host);
                 let json = measure(host, kernel, Params { reverse, ..datagrams.clone() });
                 let sum = &json.expect("it goes well")["end"]["sum"];
                 assert!(sum["packets"].as_u64().is_some_and(|n| n > 100), "{sum}");
@@ -213,8 +222,8 @@ fn bad_clients_harm_nobody() {
     const ACCESS_DENIED: i8 = -1;
     const SERVER_ERROR: i8 = -2;
     let cookie = |letter: u8| [[letter; 36].as_slice(), &[0]].concat();
-    let setups = [Setup::new(Link::Tap).headers()];
-    on_each(&setups, &["iperf3"], &allowed(), |host| {
+    let links = [Setup::new(Link::Tap), Setup::new(Link::Tun).merging().queues(2)];
+    on_each(&links.map(Setup::headers), &["iperf3"], &allowed(), |host| {
         let served = Served::by(host);
         // Who says nothing, or half of it, keeps nobody waiting.
         let silent = say(host, b"");
@@ -259,8 +268,7 @@ fn bad_clients_harm_nobody() {
 
 #[test]
 fn a_client_hears_that_the_server_is_busy() {
-    let setups = [Setup::new(Link::Tap).headers()];
-    on_each(&setups, &["iperf3"], &allowed(), |host| {
+    on_each(&links(), &["iperf3"], &allowed(), |host| {
         // Nobody listens.
         let (error, json) = measure(host, KERNEL[0], Params::default()).expect_err("nobody listens");
         assert!(matches!(error, Error::Connection("cannot connect", _)), "{error}");

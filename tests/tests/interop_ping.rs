@@ -6,7 +6,8 @@ use std::time::Duration;
 use ustack::blocking::RawSocket;
 use ustack::raw::{Arrival, Family};
 use ustack::wire::{icmpv4, icmpv6};
-use ustack_tests::host::{Host, KERNEL, STACK, everywhere, ip};
+use ustack_tests::host::{Host, KERNEL, STACK, ip};
+use ustack_tests::matrix::everywhere;
 use ustack_tests::pattern::pattern;
 use ustack_tests::process::tool;
 use ustack_tests::wait::{SOON, until};
@@ -28,15 +29,22 @@ fn echoes_of_all_sizes_come_back_whole() {
     everywhere(&["ping"], &["No response seen to ICMP"], |host| {
         for address in STACK {
             for size in ["0", "1", "56", "1472", "1473", "9000", "65507"] {
-                let count = if host.is_bad() { 20 } else { 3 };
-                let received = ping(host, address, size, count);
-                // 2 % of the frames are lost each way, so that of 46 fragments there and back one is missing mostly.
-                let least = match (host.is_bad(), size) {
-                    (false, _) => count,
-                    (true, "65507") => 0,
-                    (true, "9000") => 5,
-                    (true, _) => 13,
+                // 2 % of the frames are lost each way. Of 45 fragments there and 45 back one is missing mostly: a sixth of
+                // such echoes comes back, and of a hundred less than two in one run of a million.
+                let (count, least) = match (host.is_bad(), size) {
+                    (false, _) => (3, 3),
+                    (true, "65507") => (100, 2),
+                    (true, "9000") => (20, 5),
+                    (true, _) => (20, 13),
                 };
+                // ping waits for twice the time that answers have taken so far, which is too short on a busy machine.
+                let mut received = 0;
+                for _ in 0..3 {
+                    received = received.max(ping(host, address, size, count));
+                    if received >= least {
+                        break;
+                    }
+                }
                 assert!(received >= least, "{received} of {count} echoes of {size} bytes to {address}");
             }
         }
@@ -77,12 +85,11 @@ fn the_kernel_echoes_what_the_stack_s_raw_sockets_send() {
         for address in KERNEL.map(ip) {
             let (family, protocol) = if address.is_ipv4() { (Family::V4, 1) } else { (Family::V6, 58) };
             let socket = RawSocket::open(&host.net, family, protocol).expect("there is room");
-            socket.set_read_timeout(Some(Duration::from_millis(300))).expect("it is not zero");
+            // Of the longest, many get lost on a bad link.
+            let again = Duration::from_millis(if host.is_bad() { 100 } else { 300 });
+            socket.set_read_timeout(Some(again)).expect("it is not zero");
             let mut bytes = vec![0; 65_536];
             for (seq, size) in (0..).zip([0, 1, 56, 1_472, 1_473, 9_000, 65_507 - 8]) {
-                if host.is_bad() && size > 2_000 {
-                    continue;
-                }
                 let data = pattern(1, size);
                 until(&format!("an echo of {size} bytes from {address}"), SOON, || {
                     let sent = socket.send_to(&request(address, seq, &data), address, None);

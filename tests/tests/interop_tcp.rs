@@ -3,7 +3,8 @@
 use std::sync::{Arc, Barrier};
 
 use ustack_tests::app::{Task, connect, echo, exchange, serve};
-use ustack_tests::host::{KERNEL, STACK, at, everywhere};
+use ustack_tests::host::{KERNEL, STACK, at};
+use ustack_tests::matrix::everywhere;
 use ustack_tests::peer::Peer;
 use ustack_tests::tshark::{FLOW_CONTROL, LOSS, RESET};
 use ustack_tests::wait::SOON;
@@ -47,8 +48,8 @@ fn the_kernel_echoes_what_the_stack_sends() {
     });
 }
 
-/// On a busy machine so many connections may overflow the queue of a TAP, or be late: frames are lost or repeated on a good
-/// link too, and come again after the end.
+/// On a busy machine so many connections may overflow the queue of a TAP, or be late: frames are lost or repeated on a
+/// good link too, and come again after the end.
 fn crowded() -> Vec<&'static str> {
     [FLOW_CONTROL, LOSS, RESET].concat()
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ustack::blocking::TcpStream;
 use ustack_tests::app::{connect, exchange, receive, send, serve};
-use ustack_tests::host::{KERNEL, Link, STACK, Setup, at, everywhere, on_each};
+use ustack_tests::host::{KERNEL, STACK, at};
 use ustack_tests::kernel::Namespace;
+use ustack_tests::matrix::{ethernet, everywhere, good, on_each};
 use ustack_tests::peer::Peer;
 use ustack_tests::process::tool;
 use ustack_tests::tshark::RESET;
@@ -183,7 +184,7 @@ fn a_closed_port_refuses() {
 
 #[test]
 fn nobody_at_that_address() {
-    on_each(&[Setup::new(Link::Tap)], &[], &[], |host| {
+    on_each(&ethernet(good()), &[], &[], |host| {
         for address in ["10.9.0.77", "fd09::77"] {
             let refused = TcpStream::connect_timeout(&host.net, at(address, 8), SOON);
             assert_eq!(refused.expect_err("nobody is there").kind(), ErrorKind::HostUnreachable);

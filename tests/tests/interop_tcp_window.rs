@@ -4,7 +4,8 @@ use std::net::Shutdown;
 use std::sync::mpsc::channel;
 
 use ustack_tests::app::{Task, connect, receive, send, serve};
-use ustack_tests::host::{KERNEL, STACK, at, everywhere};
+use ustack_tests::host::{KERNEL, STACK, at};
+use ustack_tests::matrix::everywhere;
 use ustack_tests::peer::Peer;
 use ustack_tests::tshark::FLOW_CONTROL;
 use ustack_tests::wait::{SOON, until};
@@ -50,8 +51,8 @@ fn the_stack_s_window_closes_and_opens() {
             });
             let words = format!("tcp-connect {} --do source --bytes {BYTES}", at(address, 7));
             let client = Peer::start(&host.kernel, PEER, &words);
-            // The answers to the kernel's questions: the window is still closed. Where the last window's end was lost the
-            // kernel waits for seconds with the first.
+            // The answers to the kernel's questions: the window is still closed. Where the last window's end was lost
+            // the kernel waits for seconds with the first.
             let version = ["ip", "ip6"][index];
             let window = ["tcp[14:2]", "ip6[54:2]"][index];
             let closed = format!("{version} proto 6 and src {address} and {window} = 0");

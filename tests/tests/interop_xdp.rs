@@ -4,14 +4,14 @@ use std::net::{SocketAddr, UdpSocket};
 
 use ustack::device::{Device, XdpBuilder};
 use ustack::time::Instant;
-use ustack_tests::app::{connect, echo, exchange, serve};
 use ustack_tests::device::{address, expect, send, udp_socket};
 use ustack_tests::frames::{udp, udp_payload};
-use ustack_tests::host::{KERNEL, Link, STACK, Setup, at, on_each};
+use ustack_tests::host::{Link, STACK, Setup};
 use ustack_tests::kernel::{Need, Wire, ready};
+use ustack_tests::matrix::on_each;
 use ustack_tests::pattern::pattern;
-use ustack_tests::peer::Peer;
 use ustack_tests::process::tool;
+use ustack_tests::streams::streams_both_ways;
 use ustack_tests::tshark::FLOW_CONTROL;
 use ustack_tests::wait::{SOON, until};
 
@@ -28,25 +28,7 @@ fn setups() -> [Setup; 3] {
 
 #[test]
 fn streams_arrive_whole_both_ways() {
-    on_each(&setups(), &[], FLOW_CONTROL, |host| {
-        for (kernel, stack) in KERNEL.into_iter().zip(STACK) {
-            for bytes in [1, 2_000_000] {
-                let server = serve(&host.net, at(stack, 7), 1, |_, stream| echo(stream));
-                let words = format!("tcp-connect {} --do source --bytes {bytes}", at(stack, 7));
-                let _ = Peer::start(&host.kernel, PEER, &words).finish(SOON).1.success();
-                assert_eq!(server.finish(SOON)[0].as_ref().expect("it went well"), &bytes);
-
-                let server =
-                    Peer::listen(&host.kernel, PEER, &format!("tcp-listen {} --do echo", at(kernel, 8)));
-                let stream = connect(&host.net, at(kernel, 8));
-                let received = exchange(&stream, 1, bytes, 1).expect("it went well");
-                assert_eq!((received.bytes(), received.wrong()), (bytes, None));
-                let _ = server.finish(SOON).1.success();
-            }
-        }
-        host.wait_closed();
-        assert_eq!(host.net.device_errors(host.interface).missed, 0);
-    });
+    on_each(&setups(), &[], FLOW_CONTROL, |host| streams_both_ways(host, PEER));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The captures of `pcaps/`, played at the stack in both roles: the bytes are those that were recorded, and the segments
-//! differ only in what each stack decides for itself.
+//! The captures of `pcaps/`, played at the stack in both roles: the bytes are those that were recorded, and the
+//! segments differ only in what each stack decides for itself.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Captures of `pcaps/` made over: as a loopback would have shown them, with checksums that nobody completed, and with ICMP
-//! errors about a connection.
+//! Captures of `pcaps/` made over: as a loopback would have shown them, with checksums that nobody completed, and with
+//! ICMP errors about a connection.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Each MUST of RFC 9293 is shown by a script or a test, or the list says why we deviate; `tests/RFC.md` tells the same of all
-//! RFCs whose statements are listed.
+//! Each MUST of RFC 9293 is shown by a script or a test, or the list says why we deviate; `tests/RFC.md` tells the same
+//! of all RFCs whose statements are listed.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,23 @@ use ustack_tests::rfc::{Citation, code_citations, read_lists, script_citations, 
 
 /// Set it to write the table anew.
 const UPDATE: &str = "USTACK_UPDATE_SNAPSHOTS";
+
+/// How many statements each list has, MUST and the others: none is lost by accident.
+const COUNTS: [(u16, usize, usize); 13] = [
+    (1122, 12, 2),
+    (3168, 13, 9),
+    (4015, 3, 3),
+    (5681, 16, 9),
+    (5961, 9, 1),
+    (6298, 9, 8),
+    (7323, 21, 10),
+    (7413, 12, 9),
+    (7661, 8, 3),
+    (8985, 18, 11),
+    (9293, 69, 32),
+    (9438, 12, 10),
+    (9937, 11, 5),
+];
 
 fn tests() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -26,6 +43,19 @@ fn citations() -> Vec<Citation> {
         found.extend(script_citations(&name.to_string_lossy(), &text));
     }
     found
+}
+
+#[test]
+fn no_statement_is_lost() {
+    let mut counts: Vec<(u16, usize, usize)> = read_lists(&tests().join("rfc"))
+        .iter()
+        .map(|list| {
+            let must = list.statements.iter().filter(|one| one.id.name.starts_with("MUST")).count();
+            (list.rfc, must, list.statements.len() - must)
+        })
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, COUNTS);
 }
 
 #[test]

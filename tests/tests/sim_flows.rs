@@ -12,9 +12,10 @@ use ustack_tests::pattern::{Received, fill};
 const FLOWS: u64 = 1000;
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 7);
 
-/// What a flow sends: each has a length of its own.
+/// What a flow sends: each has a length of its own, one of forty is a long one.
 fn len(flow: u64) -> u64 {
-    flow * 17 % 4_000 + 8
+    let long = if flow % 40 == 7 { 120_000 } else { 0 };
+    flow * 17 % 4_000 + 8 + long
 }
 
 /// The patterns of a flow, there and back.
@@ -45,16 +46,31 @@ async fn receive(stream: &TcpStream, seed: impl Fn(u64) -> u64) -> u64 {
     flow
 }
 
+/// Whether the interfaces of both hosts work with merged frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frames {
+    Single,
+    Merged,
+}
+
 /// Runs all flows; the client has so many shards, and the server.
-fn drive(link: &str, shards: [usize; 2]) -> [Net; 2] {
+fn drive(link: &str, shards: [usize; 2], frames: Frames) -> [Net; 2] {
     let mut simulation = Simulation::new(11);
     let mut host = |name, last: u8, shards| {
         let config = InterfaceConfig { dad: false, ..InterfaceConfig::new(MacAddr([2, 0, 0, 0, 0, last])) };
         let config = config.address([10, 0, 0, last].into(), 24);
-        simulation.add_sharded_host(name, Config::seeded(last.into()), config, shards).expect("it fits")
+        let seed = Config::seeded(last.into());
+        let host = match frames {
+            Frames::Single => simulation.add_sharded_host(name, seed, config, shards),
+            Frames::Merged => simulation.add_merging_host(name, seed, config, shards),
+        };
+        host.expect("it fits")
     };
     let ((a, client), (b, server)) = (host("client", 1, shards[0]), host("server", 2, shards[1]));
     simulation.connect(a.port(0), b.port(0), LinkConfig::both(link.parse().expect("netem's words")));
+    if frames == Frames::Merged {
+        [a, b].into_iter().for_each(|host| simulation.network_mut().merge_received(host));
+    }
 
     let listener =
         TcpListener::bind_with(&server, SERVER.into(), FLOWS as usize, |_| ()).expect("it is free");
@@ -88,22 +104,42 @@ fn drive(link: &str, shards: [usize; 2]) -> [Net; 2] {
 
 const LOSSY: &str = "delay 10ms loss 3% reorder 2% duplicate 1%";
 
-#[test]
-fn a_thousand_flows_with_loss_bring_every_byte() {
-    for net in drive(LOSSY, [1, 1]) {
+fn on_one_stack(frames: Frames) {
+    for net in drive(LOSSY, [1, 1], frames) {
         let stats = net.with_stack(|stack, _| stack.stats());
         assert!(stats.tcp.retrans_segs > 100, "something was lost: {:?}", stats.tcp);
     }
 }
 
-#[test]
-fn and_so_they_do_between_hosts_of_several_shards() {
-    for net in drive(LOSSY, [2, 3]) {
+fn on_several_shards(frames: Frames) {
+    for net in drive(LOSSY, [2, 3], frames) {
         for (shard, hand_overs) in net.shards().zip(net.hand_overs()) {
             let tcp = shard.with_stack(|stack, _| stack.stats().tcp);
             let opens = tcp.active_opens + tcp.passive_opens;
             assert!(opens > FLOWS / 5 && tcp.retrans_segs > 20, "each has its share: {tcp:?}");
-            assert!(hand_overs.given > 1000, "nothing came where it belonged: {hand_overs:?}");
+            // Where frames are merged there are fewer of them.
+            let least = if frames == Frames::Merged { 300 } else { 1000 };
+            assert!(hand_overs.given > least, "nothing came where it belonged: {hand_overs:?}");
         }
     }
+}
+
+#[test]
+fn a_thousand_flows_with_loss_bring_every_byte() {
+    on_one_stack(Frames::Single);
+}
+
+#[test]
+fn so_they_do_where_frames_are_merged_and_segments_are_lost() {
+    on_one_stack(Frames::Merged);
+}
+
+#[test]
+fn and_so_they_do_between_hosts_of_several_shards() {
+    on_several_shards(Frames::Single);
+}
+
+#[test]
+fn and_between_such_hosts_with_merged_frames() {
+    on_several_shards(Frames::Merged);
 }

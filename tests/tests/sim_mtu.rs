@@ -1,4 +1,5 @@
-//! Paths that take less than the interface, and do not say so: a transfer survives it, and finds out what passes (RFC 4821).
+//! Paths that take less than the interface, and do not say so: a transfer survives it, and finds out what passes (RFC
+//! 4821).
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,11 +1,10 @@
 //! How our TCP lives with losses, reordering and delay: what it repairs, it repairs without waiting for the timer.
 
-use std::net::{IpAddr, SocketAddr};
-
-use ustack::sim::{LinkConfig, Network};
+use ustack::sim::LinkConfig;
 use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{Settings, TcpInfo};
-use ustack::time::{Instant, Units as _, at};
+use ustack::time::{Instant, Units as _};
+use ustack_tests::sim::Pair;
 
 /// What came of a transfer.
 struct Transfer {
@@ -31,43 +30,18 @@ fn transfer_losing(
     settings: &Settings,
     fates: &str,
 ) -> Transfer {
-    let [a, b]: [IpAddr; 2] = [[10, 9, 0, 1].into(), [10, 9, 0, 2].into()];
-    let mut net = Network::new(seed);
-    let alice = net.add_host("alice", &[(a, 24)]).expect("an address");
-    let bob = net.add_host("bob", &[(b, 24)]).expect("an address");
     let words = "netem's words";
     let link = LinkConfig {
         backward: backward.parse().expect(words),
         ..LinkConfig::both(forward.parse().expect(words))
     };
-    net.connect(alice, bob, link);
+    let mut pair = Pair::new(seed, link);
     if !fates.is_empty() {
-        net.play_back(&fates.parse().expect("fates"));
+        pair.net.play_back(&fates.parse().expect("fates"));
     }
-    let port = SocketAddr::new(b, 7);
-    let listener = net.node_mut(bob).tcp_listen(port, 1, settings.clone()).expect("a free port");
-    let client = net.node_mut(alice).tcp_connect(Instant::ZERO, port, None, settings.clone());
-    let client = client.expect("a route");
-    let chunk = vec![7; 64 << 10];
-    let mut buffer = vec![0; 64 << 10];
-    let (mut server, mut sent, mut got) = (None, 0, 0);
-    net.run_until_done(at(100_000.secs()), |net| {
-        let now = net.now();
-        server = server.or_else(|| net.node_mut(bob).tcp_accept(now, listener).ok().map(|(id, _)| id));
-        while let Ok(len @ 1..) =
-            net.node_mut(alice).tcp_send(now, client, &chunk[..chunk.len().min(bytes - sent)])
-        {
-            sent += len;
-        }
-        while let Some(id) = server
-            && let Ok(len @ 1..) = net.node_mut(bob).tcp_recv(now, id, &mut buffer)
-        {
-            got += len;
-        }
-        got == bytes
-    });
-    assert_eq!(got, bytes, "seed {seed}, {forward}");
-    let info = net.node(alice).tcp_info(client).expect("it is there");
+    let client = pair.transfer(bytes, settings, 100_000.secs());
+    let Pair { net, client: alice, .. } = &pair;
+    let info = net.node(*alice).tcp_info(client).expect("it is there");
     let (end, frames) = (net.now(), net.counts().next().expect("a channel").1.frames);
     Transfer { goodput: bytes as f64 * 8.0 / 1e6 / end.since(Instant::ZERO).as_secs_f64(), info, end, frames }
 }
@@ -137,7 +111,8 @@ fn the_last_segment_lost_is_repaired_by_a_probe() {
         let lost = run(&format!("frame {} of alice->bob: drop", whole.frames));
         let counters = lost.info.counters;
         assert_eq!((counters.timeouts, counters.loss_probes), (0, 1), "{name}: {counters:?}");
-        // Two round trips, and the probe's time: two more and the delay of a single segment's ACK (RFC 8985 section 7.2).
+        // Two round trips, and the probe's time: two more and the delay of a single segment's ACK (RFC 8985 section
+        // 7.2).
         assert!(lost.end - whole.end <= 200.ms() + 400.ms(), "{name}: {} after {}", lost.end, whole.end);
     }
 }

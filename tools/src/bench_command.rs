@@ -1,6 +1,7 @@
 //! `ustack bench`: speed side by side with peers.
 
 mod all;
+mod iperf3;
 mod lossy;
 mod output;
 mod queues;
@@ -48,6 +49,8 @@ enum What {
     Udp(udp::Args),
     /// Many flows by two queues on two processors, against one queue on one
     Queues(queues::Args),
+    /// Bulk transfer to and from a real iperf3, by our client and by its own
+    Iperf3(iperf3::Args),
     /// What idle connections take of memory, and of the time of one that is not idle
     Idle(segments::Args),
     /// Segments a second of the core alone, in memory, beside smoltcp's
@@ -63,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(What::Connect(args)) => rr::run(args, Task::Connections),
         Some(What::Udp(args)) => udp::run(args),
         Some(What::Queues(args)) => queues::run(args),
+        Some(What::Iperf3(args)) => iperf3::run(args),
         Some(What::Idle(args)) => segments::run_idle(args),
         Some(What::Core(output)) => segments::run_core(output),
         Some(What::Lossy(args)) => lossy::run(args),

@@ -12,6 +12,7 @@ use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
 use crate::common::input::Input;
 use crate::common::ports::{self, Ports};
+use crate::common::ready::ready;
 use crate::common::relay::{self, EndArgs, Moved};
 use crate::common::runtime::{block_on, driven, interrupted};
 use crate::common::span;
@@ -86,10 +87,11 @@ const INTERRUPTED: u8 = 130;
 impl Args {
     async fn talk(&self, running: &Running, target: IpAddr) -> Outcome {
         let net = &running.net;
+        let remote = endpoint(target, *self.ports.range().start(), running.interface);
+        ready(running, remote).await?;
         if self.scan {
             return self.scan(running, target).await;
         }
-        let remote = endpoint(target, *self.ports.range().start(), running.interface);
         let mut input = match self.end.no_input {
             true => None,
             false => Some(Input::start()?),

@@ -4,9 +4,9 @@
 //! {"t_us":1400000,"local":"10.9.0.2:7","remote":"10.9.0.1:40000","event":"rto_fired","in_flight":2000,"retries":1,"rto_us":600000}
 //! ```
 //!
-//! One object a line: `t_us` counts microseconds of virtual time, or since the start; `event` is the decision's word, and
-//! the rest are its fields ([`ustack::tcp::Decision`]): bytes, bytes per second, or as their names say. What is infinite,
-//! unlimited or not there is `null`.
+//! One object a line: `t_us` counts microseconds of virtual time, or since the start; `event` is the decision's word,
+//! and the rest are its fields ([`ustack::tcp::Decision`]): bytes, bytes per second, or as their names say. What is
+//! infinite, unlimited or not there is `null`.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;

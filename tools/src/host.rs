@@ -66,7 +66,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 80, help_heading = "Services")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     http_port: u16,
-    /// At the end, and on SIGUSR1, print all connections as `ss -ti` does, and what was counted under the names of Linux
+    /// At the end, and on SIGUSR1, print all connections as `ss -ti` does, and what was counted under the names of
+    /// Linux
     #[arg(long)]
     stats: bool,
     /// With --stats: one JSON document at each of these moments

@@ -10,6 +10,7 @@ use ustack_tools::iperf3::{Error, PORT, Params};
 
 use crate::common::events::EventsArgs;
 use crate::common::failure::{Failure, Outcome};
+use crate::common::ready::ready;
 use crate::common::runtime::{block_on, driven, interrupted};
 use crate::common::span;
 use crate::common::stack::{Running, StackArgs};
@@ -112,6 +113,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 impl Args {
     async fn measure(&self, running: &Running, target: IpAddr, params: Params) -> Outcome {
         let server = endpoint(target, self.port, running.interface);
+        ready(running, server).await?;
         let client = Client { server, params, interval: self.interval };
         let mut out = std::io::stdout();
         let mut report = Report::new(&mut out, if self.json { Form::Json } else { Form::Lines });

@@ -1,10 +1,12 @@
 //! `ustack listen`: netcat's server over the stack.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use tokio::task::JoinSet;
 use ustack::net::{Net, TcpListener, TcpStream, UdpSocket};
+use ustack::udp::Options;
 
 use crate::common::console::note;
 use crate::common::events::EventsArgs;
@@ -22,6 +24,7 @@ Examples:
   ustack listen 5000 > file                   receives a file: nc -N 10.9.0.2 5000 < file
   ustack listen --keep-open 5000              many clients: what one of them sends is printed,
                                               what is typed goes to all of them
+  ustack listen --udp --keep-open 5000        the same with datagrams: all who have sent one
   ustack listen --udp -6 5000
 
 A chat between two terminals, without any privilege (the first to come to the hub is 10.9.0.2):
@@ -63,7 +66,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     result
 }
 
-/// Clients that are served at a time by `--keep-open`.
+/// Clients that wait to be served.
+const BACKLOG: usize = 128;
+/// Clients that are served at a time by `--keep-open`; of datagrams, senders that are told what is typed.
 const MAX_CLIENTS: usize = 1024;
 
 impl Args {
@@ -73,9 +78,12 @@ impl Args {
             false => Some(Input::start()?),
         };
         if self.udp {
-            self.serve_datagrams(net, input.as_mut()).await?;
+            self.serve_datagrams(net, input).await?;
         } else {
-            let listener = TcpListener::bind(net, self.local()).map_err(|error| self.cannot(&error))?;
+            let only_v6 = self.family.ipv6;
+            let listener =
+                TcpListener::bind_with(net, self.local(), BACKLOG, |settings| settings.only_v6 = only_v6);
+            let listener = listener.map_err(|error| self.cannot(&error))?;
             note!("listening on port {}", self.port);
             match self.keep_open {
                 true => self.serve_many(&listener, input).await?,
@@ -125,7 +133,7 @@ impl Args {
                 }
                 piece = next => match piece {
                     Some(piece) => {
-                        let piece = piece.map_err(|error| Failure::Unmet(format!("cannot read stdin: {error}")))?;
+                        let piece = piece.map_err(relay::unreadable)?;
                         for (peer, stream) in &clients {
                             // One that does not read must not hold up the others for ever, and cannot lose a part.
                             let written = tokio::time::timeout(PATIENCE, stream.write_all(&piece)).await;
@@ -142,23 +150,52 @@ impl Args {
         }
     }
 
-    async fn serve_datagrams(&self, net: &Net, input: Option<&mut Input>) -> Result<(), Failure> {
-        let socket = UdpSocket::bind(net, self.local()).map_err(|error| self.cannot(&error))?;
+    async fn serve_datagrams(&self, net: &Net, mut input: Option<Input>) -> Result<(), Failure> {
+        let only_v6 = self.family.ipv6;
+        let socket = UdpSocket::bind_with(net, self.local(), Options { only_v6, ..Options::default() });
+        let socket = socket.map_err(|error| self.cannot(&error))?;
         note!("listening on UDP port {}", self.port);
         if !self.keep_open {
-            relay::datagrams(&socket, None, input, self.end).await?;
+            relay::datagrams(&socket, None, input.as_mut(), self.end).await?;
             return Ok(());
         }
+        // Who has sent something, whoever was heard last at the end.
+        let mut peers: VecDeque<SocketAddr> = VecDeque::new();
         let mut buffer = vec![0; usize::from(u16::MAX)];
         loop {
-            let (len, from) = socket.recv_from(&mut buffer).await.map_err(|error| self.cannot(&error))?;
-            note!("{len} bytes from {from}");
-            relay::put(&buffer[..len]).await?;
+            let next = async {
+                match &mut input {
+                    Some(input) if !peers.is_empty() => input.next().await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                received = socket.recv_from(&mut buffer) => {
+                    let (len, from) = received.map_err(|error| self.cannot(&error))?;
+                    note!("{len} bytes from {from}");
+                    remember(&mut peers, from);
+                    relay::put(&buffer[..len]).await?;
+                }
+                piece = next => match piece {
+                    Some(piece) => {
+                        let piece = piece.map_err(relay::unreadable)?;
+                        for datagram in piece.chunks(relay::MAX_DATAGRAM) {
+                            for peer in &peers {
+                                // What one of them cannot get, the others can.
+                                if let Err(error) = socket.send_to(datagram, *peer).await {
+                                    note!("{peer}: {error}");
+                                }
+                            }
+                        }
+                    }
+                    None => input = None,
+                },
+            }
         }
     }
 
     fn local(&self) -> SocketAddr {
-        // An unspecified IPv6 address takes IPv4 too.
+        // An unspecified IPv6 address takes IPv4 too, unless it is told not to.
         let any: IpAddr = match self.family {
             FamilyArgs { ipv4: true, .. } => Ipv4Addr::UNSPECIFIED.into(),
             _ => Ipv6Addr::UNSPECIFIED.into(),
@@ -169,6 +206,18 @@ impl Args {
     fn cannot(&self, error: &std::io::Error) -> Failure {
         Failure::Unmet(format!("cannot listen on port {}: {error}", self.port))
     }
+}
+
+/// Puts whoever sent something at the end of the list; of too many, those are forgotten that were silent for longest.
+fn remember(peers: &mut VecDeque<SocketAddr>, from: SocketAddr) {
+    if peers.back() == Some(&from) {
+        return;
+    }
+    peers.retain(|peer| *peer != from);
+    if peers.len() >= MAX_CLIENTS {
+        peers.pop_front();
+    }
+    peers.push_back(from);
 }
 
 /// How long a client of many may take to make room for what is sent to all.

@@ -107,7 +107,8 @@ impl Inside {
                 proc: format!("/proc/self/task/{id}").into(),
             }),
             refused => {
-                // Only a process with one thread may enter a user namespace: whoever tries that next is not to find ours.
+                // Only a process with one thread may enter a user namespace: whoever tries that next is not to find
+                // ours.
                 let _ = thread.join();
                 let message = refused.ok().and_then(Result::err);
                 Err(message.unwrap_or_else(|| "the thread inside has ended".into()))

@@ -17,10 +17,11 @@ use ustack::time::{Duration, Instant};
 use self::echo::{Answer, HEADER_LEN, answer, protocol, request};
 use self::summary::{Summary, Times};
 use crate::common::failure::{Failure, Outcome};
+use crate::common::ready::ready;
 use crate::common::runtime::{block_on, driven, interrupted};
 use crate::common::span;
 use crate::common::stack::{Running, StackArgs};
-use crate::common::target::FamilyArgs;
+use crate::common::target::{FamilyArgs, endpoint};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +68,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let session = block_on(async {
         let mut session = Session::open(args, &running, target)?;
         session.begin()?;
-        driven(&running, session.run()).await?;
+        driven(&running, async {
+            ready(&running, endpoint(target, 0, running.interface)).await?;
+            session.run().await
+        })
+        .await?;
         Ok(session)
     })?;
     session.end()?;

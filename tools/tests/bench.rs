@@ -1,4 +1,5 @@
-//! `ustack bench` in real time: each benchmark runs, and its one document has its shape. Speeds are nobody's business here.
+//! `ustack bench` in real time: each benchmark runs, and its one document has its shape. Speeds are nobody's business
+//! here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,6 +57,16 @@ fn contenders(test: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn a_real_iperf3_serves_both_clients() {
+    let Some(tests) = tests(&["iperf3", "--cpus", "1"]) else { return };
+    assert_eq!(names(&tests), ["iperf3's server, send, 1 flow", "iperf3's server, receive, 1 flow"]);
+    for test in &tests {
+        assert_eq!(contenders(test), ["ustack iperf3", "iperf3 over veth"]);
+        assert!(test["ratios"].as_array().is_some_and(|ratios| !ratios.is_empty()), "{test}");
+    }
+}
+
+#[test]
 fn bulk_transfer_has_all_its_peers() {
     let Some(tests) = tests(&["tap", "--cpus", "2,1"]) else { return };
     assert_eq!(names(&tests), ["TCP send, 1 flow, offloads", "TCP receive, 1 flow, offloads"].repeat(2));
@@ -90,7 +101,7 @@ fn requests_and_connections_have_each_kind_of_server() {
 fn datagrams_go_both_ways() {
     let Some(tests) = tests(&["udp", "--size", "64"]) else { return };
     assert_eq!(names(&tests), ["UDP send, 64 bytes", "UDP receive, 64 bytes"]);
-    assert_eq!(contenders(&tests[0]), ["ustack, merged", "ustack, single", "bare loop"]);
+    assert_eq!(contenders(&tests[0]), ["ustack, merged", "ustack, single", "bare loop", "kernel over veth"]);
 }
 
 #[test]

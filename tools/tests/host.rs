@@ -292,12 +292,12 @@ fn ctrl_c_ends_a_demonstration_with_what_was_seen() {
     if !private_networks_are_allowed(Command::new("unshare")) {
         return;
     }
-    // A terminal sends the signal to all processes of the job, which `setsid` makes one here. It waits until the program
-    // catches it: until then, the signal ends whom it meets. Who presses it again and again loses nothing.
+    // A terminal sends the signal to all processes of the job, which `setsid` makes one here. It waits until the
+    // program catches it: until then, the signal ends whom it meets. Who presses it again and again loses nothing.
     let script =
         "setsid env --default-signal=INT $0 demo ordering --tap --messages 1000 --delay 100ms >seen 2>said &
         until ! kill -0 $! || grep -q '^SigCgt:.*[2367abef]$' /proc/$!/status; do :; done
-        until grep -q interrupted said; do kill -INT -$!; done; wait $!; status=$?; cat seen said; exit $status";
+        until grep -q interrupted said || ! kill -INT -$!; do :; done; wait $!; status=$?; cat seen said; exit $status";
     let folder = Folder::new("interrupted");
     let mut command = Command::new("timeout");
     command.args(["60", "sh", "-c", script]).arg(folder.program()).current_dir(&folder.0);

@@ -107,6 +107,41 @@ fn two_of_them_talk_in_both_directions() {
 }
 
 #[test]
+fn whoever_detects_duplicates_connects_when_the_address_is_ready() {
+    let hub = Hub::new("ready");
+    let host = hub.start(&["host", "--echo"], "echo");
+    let connector = hub.run(&["connect", "--detect-duplicates", "10.9.0.2", "7"], b"hello\n");
+    let said = text(&connector.stderr);
+    assert_eq!((text(&connector.stdout).as_str(), connector.status.code()), ("hello\n", Some(0)), "{said}");
+    assert!(said.contains("asking whether another host has 10.9.0.3"), "{said}");
+    host.interrupt();
+    assert_eq!(host.end().0, Some(0));
+}
+
+#[test]
+fn an_address_that_another_host_has_is_refused_or_told_of() {
+    let hub = Hub::new("conflict");
+    let address = ["--address", "10.9.0.2/24"];
+    let host = hub.start(&[&["host", "--echo", "--mac", "02:00:00:00:00:01"], &address[..]].concat(), "echo");
+    let careful = ["connect", "--mac", "02:00:00:00:00:02", "--detect-duplicates", "10.9.0.1", "7"];
+    let careful = hub.run(&[&careful, &address[..]].concat(), b"");
+    let said = text(&careful.stderr);
+    assert_eq!(careful.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("10.9.0.2 belongs to another host: choose one that is free, by --address"),
+        "{said}"
+    );
+    // Who does not look takes it all the same, and both are told.
+    let careless = ["host", "--mac", "02:00:00:00:00:03"];
+    let careless = hub.start(&[&careless, &address[..]].concat(), "uses 10.9.0.2 too");
+    careless.interrupt();
+    careless.end();
+    host.interrupt();
+    let said = host.end().2;
+    assert!(said.contains("another host (02:00:00:00:00:03) uses 10.9.0.2 too"), "{said}");
+}
+
+#[test]
 fn a_host_shows_its_connections_and_counters() {
     let hub = Hub::new("stats");
     let host = hub.start(&["host", "--echo", "--stats", "--json"], "echo on port 7");
@@ -240,6 +275,60 @@ fn many_clients_are_served_at_the_same_time() {
     listener.interrupt();
     let (status, stdout, _) = listener.end();
     assert_eq!((status, text(&stdout).as_str()), (Some(0), "hello\nhello\nhello\n"));
+}
+
+#[test]
+fn what_is_typed_goes_to_all_who_have_sent_datagrams() {
+    let hub = Hub::new("announce");
+    let mut listener = hub.start(&["listen", "--udp", "--keep-open", "5000"], "listening");
+    let mut clients: Vec<_> = ["10.9.0.2", "fd09::2"]
+        .map(|address| hub.ustack(&["connect", "--udp", address, "5000"]).spawn().unwrap())
+        .into_iter()
+        .collect();
+    for client in &mut clients {
+        client.stdin.as_mut().unwrap().write_all(b"hello\n").unwrap();
+    }
+    // Who has not been heard of yet is told nothing: so something is typed until both have got it.
+    let mut heard: Vec<_> =
+        clients.iter_mut().map(|client| BufReader::new(client.stdout.take().unwrap())).collect();
+    let typing = std::thread::spawn({
+        let mut stdin = listener.child.stdin.take().unwrap();
+        move || {
+            while stdin.write_all(b"to all\n").is_ok() {
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+        }
+    });
+    for heard in &mut heard {
+        let mut line = String::new();
+        heard.read_line(&mut line).unwrap();
+        assert_eq!(line, "to all\n");
+    }
+    listener.interrupt();
+    let (status, stdout, _) = listener.end();
+    assert_eq!((status, text(&stdout).as_str()), (Some(0), "hello\nhello\n"));
+    typing.join().unwrap();
+    for mut client in clients {
+        let _ = client.kill();
+        let _ = client.wait();
+    }
+}
+
+#[test]
+fn a_listener_for_ipv6_alone_takes_nothing_else() {
+    let hub = Hub::new("only-v6");
+    for udp in [None, Some("--udp")] {
+        let words = |rest: &[&'static str]| rest.iter().copied().chain(udp).collect::<Vec<_>>();
+        let listener = hub.start(&words(&["listen", "-6", "--keep-open", "5000"]), "listening");
+        let refused = hub.run(&words(&["connect", "10.9.0.2", "5000"]), b"over IPv4\n");
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains("refused"), "{}", text(&refused.stderr));
+        let taken = hub.run(&words(&["connect", "fd09::2", "5000"]), b"over IPv6\n");
+        assert_eq!(taken.status.code(), Some(0), "{}", text(&taken.stderr));
+        listener.interrupt();
+        let (status, stdout, _) = listener.end();
+        assert_eq!((status, text(&stdout).as_str()), (Some(0), "over IPv6\n"));
+    }
 }
 
 #[test]

@@ -27,6 +27,6 @@ impl Iterator for Decisions<'_> {
     type Item = Observation;
 
     fn next(&mut self) -> Option<Observation> {
-        block_on(self.timeout, async { Ok(self.net.next_decision().await) }).ok()
+        block_on(self.net.only_shared(), self.timeout, async { Ok(self.net.next_decision().await) }).ok()
     }
 }

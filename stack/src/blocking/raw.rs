@@ -35,7 +35,11 @@ impl RawSocket {
     /// # Errors
     /// Too long; no route; what ICMP said about an earlier one.
     pub fn send_to(&self, bytes: &[u8], remote: IpAddr, interface: Option<InterfaceId>) -> io::Result<usize> {
-        block_on(self.timeouts.write(), self.inner.send_to(bytes, remote, interface))
+        block_on(
+            self.inner.only_shared(),
+            self.timeouts.write(),
+            self.inner.send_to(bytes, remote, interface),
+        )
     }
 
     /// Waits for a packet.
@@ -43,7 +47,7 @@ impl RawSocket {
     /// # Errors
     /// `TimedOut`; what ICMP said about an earlier packet.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<Received> {
-        block_on(self.timeouts.read(), self.inner.recv_from(buf))
+        block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.recv_from(buf))
     }
 
     /// How long a receive may wait; `None` for ever.

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::wait::{Timeouts, block_on};
+use super::wait::{Timeouts, block_on, hops};
 use crate::net::{self, Net};
 use crate::tcp::congestion::Algorithm;
 use crate::tcp::{MtuProbing, Settings, TcpInfo};
@@ -12,7 +13,8 @@ use crate::tcp::{MtuProbing, Settings, TcpInfo};
 /// As `std::net::TcpListener`, on a [`Net`].
 #[derive(Debug)]
 pub struct TcpListener {
-    inner: net::TcpListener,
+    inner: Arc<net::TcpListener>,
+    timeouts: Timeouts,
 }
 
 /// As `std::net::TcpStream`, on a [`Net`].
@@ -29,12 +31,16 @@ pub struct Incoming<'a> {
 }
 
 impl TcpListener {
+    fn new(inner: net::TcpListener) -> Self {
+        Self { inner: Arc::new(inner), timeouts: Timeouts::default() }
+    }
+
     /// Listens on `address`; port 0 asks for an ephemeral port.
     ///
     /// # Errors
     /// `AddrInUse`, `AddrNotAvailable`.
     pub fn bind(net: &Net, address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { inner: net::TcpListener::bind(net, address)? })
+        net::TcpListener::bind(net, address).map(Self::new)
     }
 
     /// As `bind`, with a backlog and settings of its own, which the accepted streams get.
@@ -47,7 +53,7 @@ impl TcpListener {
         backlog: usize,
         change: impl FnOnce(&mut Settings),
     ) -> io::Result<Self> {
-        Ok(Self { inner: net::TcpListener::bind_with(net, address, backlog, change)? })
+        net::TcpListener::bind_with(net, address, backlog, change).map(Self::new)
     }
 
     /// Where it listens.
@@ -58,12 +64,58 @@ impl TcpListener {
         self.inner.local_addr()
     }
 
+    /// Another handle of the same listener; it is closed with the last of them.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { inner: self.inner.clone(), timeouts: self.timeouts.clone() })
+    }
+
+    /// The async listener inside.
+    pub fn get_ref(&self) -> &net::TcpListener {
+        &self.inner
+    }
+
+    /// Whether calls that would have to wait answer `WouldBlock` instead; for all handles of the socket.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.timeouts.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// The TTL or hop limit of what the accepted streams send.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.inner.ttl().map(u32::from)
+    }
+
+    /// Sets the TTL or hop limit of what streams send that are accepted later.
+    ///
+    /// # Errors
+    /// 0, or more than 255; the stack has closed the socket.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.inner.set_ttl(hops(ttl)?)
+    }
+
+    /// The error that nobody was told of yet: a listener has none.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(None)
+    }
+
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// The listener is closed.
+    /// The listener is closed; `WouldBlock` if it does not wait.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (inner, peer) = block_on(None, self.inner.accept())?;
+        let (inner, peer) = block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.accept())?;
         Ok((TcpStream::new(inner), peer))
     }
 
@@ -91,7 +143,7 @@ impl TcpStream {
     /// # Errors
     /// `ConnectionRefused`, `TimedOut`, `HostUnreachable`, `NetworkUnreachable`...
     pub fn connect(net: &Net, remote: SocketAddr) -> io::Result<Self> {
-        block_on(None, net::TcpStream::connect(net, remote)).map(Self::new)
+        block_on(net.only_shared(), None, net::TcpStream::connect(net, remote)).map(Self::new)
     }
 
     /// Connects to `remote`, at most for `timeout`.
@@ -99,7 +151,7 @@ impl TcpStream {
     /// # Errors
     /// As `connect`.
     pub fn connect_timeout(net: &Net, remote: SocketAddr, timeout: Duration) -> io::Result<Self> {
-        block_on(Some(timeout), net::TcpStream::connect(net, remote)).map(Self::new)
+        block_on(net.only_shared(), Some(timeout), net::TcpStream::connect(net, remote)).map(Self::new)
     }
 
     /// Connects to `remote` and writes all of `data`, as much of it in the SYN as may be (TCP Fast Open, RFC 7413), see
@@ -108,7 +160,7 @@ impl TcpStream {
     /// # Errors
     /// As `connect` and `write`.
     pub fn connect_with_data(net: &Net, remote: SocketAddr, data: &[u8]) -> io::Result<Self> {
-        block_on(None, net::TcpStream::connect_with_data(net, remote, data)).map(Self::new)
+        block_on(net.only_shared(), None, net::TcpStream::connect_with_data(net, remote, data)).map(Self::new)
     }
 
     /// Another handle of the same connection; timeouts are shared.
@@ -153,7 +205,7 @@ impl TcpStream {
     /// # Errors
     /// As `read`.
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        block_on(self.timeouts.read(), self.inner.peek(buf))
+        block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.peek(buf))
     }
 
     /// Ends one direction or both.
@@ -185,7 +237,7 @@ impl TcpStream {
     /// # Errors
     /// None: the shape is `std`'s.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.timeouts.read())
+        Ok(self.timeouts.read_timeout())
     }
 
     /// How long a write may wait.
@@ -193,7 +245,48 @@ impl TcpStream {
     /// # Errors
     /// None: the shape is `std`'s.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.timeouts.write())
+        Ok(self.timeouts.write_timeout())
+    }
+
+    /// Whether calls that would have to wait answer `WouldBlock` instead; for all handles of the socket.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.timeouts.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// The error that nobody was told of yet (`SO_ERROR`): what ended the connection, or what ICMP said about it.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner.take_error()
+    }
+
+    /// The TTL or hop limit of what is sent.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.inner.ttl().map(u32::from)
+    }
+
+    /// Sets the TTL or hop limit of what is sent.
+    ///
+    /// # Errors
+    /// 0, or more than 255; the stack has closed the socket.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.inner.set_ttl(hops(ttl)?)
+    }
+
+    /// Whether small segments are sent at once.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(self.inner.settings()?.nodelay)
     }
 
     /// Sends small segments at once.
@@ -249,7 +342,7 @@ impl TcpStream {
     /// # Errors
     /// As `write`.
     pub fn write_more(&self, bytes: &[u8]) -> io::Result<usize> {
-        block_on(self.timeouts.write(), self.inner.write_more(bytes))
+        block_on(self.inner.only_shared(), self.timeouts.write(), self.inner.write_more(bytes))
     }
 
     /// Changes any option.
@@ -263,13 +356,13 @@ impl TcpStream {
 
 impl Read for &TcpStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        block_on(self.timeouts.read(), self.inner.read(buf))
+        block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.read(buf))
     }
 }
 
 impl Write for &TcpStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        block_on(self.timeouts.write(), self.inner.write(buf))
+        block_on(self.inner.only_shared(), self.timeouts.write(), self.inner.write(buf))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -149,3 +149,72 @@ fn a_driver_stops_when_it_is_told() {
     let error = TcpStream::connect_timeout(&client, server(), Duration::from_millis(20)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
+
+#[test]
+fn nothing_waits_that_is_not_to() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let listener = TcpListener::bind(&net, server()).unwrap();
+    let second = listener.try_clone().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(second.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    second.set_nonblocking(false).unwrap();
+    drop(listener);
+    let mut stream = TcpStream::connect(&client, server()).unwrap();
+    let (mut accepted, _) = second.accept().unwrap();
+
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    assert_eq!(stream.read(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(stream.read_timeout().unwrap(), Some(Duration::from_secs(60)), "what was set stays");
+    stream.set_nonblocking(false).unwrap();
+    accepted.write_all(b"now").unwrap();
+    assert_eq!(stream.read(&mut [0; 9]).unwrap(), 3);
+    assert!(stream.take_error().unwrap().is_none());
+
+    let socket = UdpSocket::bind(&client, "10.0.0.1:0".parse().unwrap()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    assert_eq!(socket.recv_from(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(socket.peek(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn options_are_read_back() {
+    let [(client, _driver), (net, _other)] = hosts();
+    let listener = TcpListener::bind(&net, server()).unwrap();
+    assert_eq!(listener.ttl().unwrap(), 64);
+    listener.set_ttl(9).unwrap();
+    let stream = TcpStream::connect(&client, server()).unwrap();
+    assert_eq!(listener.accept().unwrap().0.ttl().unwrap(), 9);
+    assert_eq!((stream.ttl().unwrap(), stream.nodelay().unwrap()), (64, false));
+    stream.set_ttl(3).unwrap();
+    stream.set_nodelay(true).unwrap();
+    assert_eq!((stream.ttl().unwrap(), stream.nodelay().unwrap()), (3, true));
+    for wrong in [0, 256] {
+        assert_eq!(stream.set_ttl(wrong).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    let socket = UdpSocket::bind(&client, "10.0.0.1:0".parse().unwrap()).unwrap();
+    socket.set_ttl(7).unwrap();
+    socket.set_broadcast(true).unwrap();
+    socket.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    assert_eq!((socket.ttl().unwrap(), socket.broadcast().unwrap()), (7, true));
+    let timeouts = (socket.read_timeout().unwrap(), socket.write_timeout().unwrap());
+    assert_eq!(timeouts, (None, Some(Duration::from_secs(1))));
+}
+
+#[test]
+fn an_error_is_taken_once() {
+    let [(client, _driver), _server] = hosts();
+    let socket = UdpSocket::bind(&client, "10.0.0.1:0".parse().unwrap()).unwrap();
+    socket.connect(server()).unwrap();
+    socket.send(b"anyone?").unwrap();
+    // It is refused a moment after it was sent.
+    let refused = loop {
+        match socket.take_error().unwrap() {
+            Some(error) => break error,
+            None => thread::yield_now(),
+        }
+    };
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(socket.take_error().unwrap().is_none());
+}

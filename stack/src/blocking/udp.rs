@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::wait::{Timeouts, block_on};
+use super::wait::{Timeouts, block_on, hops};
 use crate::buf::frame::InterfaceId;
 use crate::net::{self, Net};
 use crate::udp::Options;
@@ -68,7 +68,7 @@ impl UdpSocket {
     /// # Errors
     /// Too long; no route; what ICMP said about an earlier one.
     pub fn send_to(&self, bytes: &[u8], remote: SocketAddr) -> io::Result<usize> {
-        block_on(self.timeouts.write(), self.inner.send_to(bytes, remote))
+        block_on(self.inner.only_shared(), self.timeouts.write(), self.inner.send_to(bytes, remote))
     }
 
     /// Sends a datagram to whom the socket is connected.
@@ -76,16 +76,20 @@ impl UdpSocket {
     /// # Errors
     /// As `send_to`; `NotConnected`.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        block_on(self.timeouts.write(), self.inner.send(bytes))
+        block_on(self.inner.only_shared(), self.timeouts.write(), self.inner.send(bytes))
     }
 
-    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter, to `remote` or to whom the socket is
-    /// connected; a device that merges datagrams gets up to 64 KiB of them in one call.
+    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter, to `remote` or to whom the socket
+    /// is connected; a device that merges datagrams gets up to 64 KiB of them in one call.
     ///
     /// # Errors
     /// As `send_to`; more than the queue ever holds.
     pub fn send_segments(&self, bytes: &[u8], size: usize, remote: Option<SocketAddr>) -> io::Result<usize> {
-        block_on(self.timeouts.write(), self.inner.send_segments(bytes, size, remote))
+        block_on(
+            self.inner.only_shared(),
+            self.timeouts.write(),
+            self.inner.send_segments(bytes, size, remote),
+        )
     }
 
     /// Waits for a datagram; what does not fit into `buf` is lost.
@@ -93,7 +97,7 @@ impl UdpSocket {
     /// # Errors
     /// `TimedOut`; what ICMP said about an earlier datagram of a connected socket.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        block_on(self.timeouts.read(), self.inner.recv_from(buf))
+        block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.recv_from(buf))
     }
 
     /// As `recv_from`, of a connected socket.
@@ -101,7 +105,7 @@ impl UdpSocket {
     /// # Errors
     /// As `recv_from`.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        block_on(self.timeouts.read(), self.inner.recv(buf))
+        block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.recv(buf))
     }
 
     /// As `recv_from`, but the datagram stays.
@@ -109,7 +113,15 @@ impl UdpSocket {
     /// # Errors
     /// As `recv_from`.
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        block_on(self.timeouts.read(), self.inner.peek_from(buf))
+        block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.peek_from(buf))
+    }
+
+    /// As `recv`, but the datagram stays.
+    ///
+    /// # Errors
+    /// As `recv`.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.peek_from(buf).map(|(copied, _)| copied)
     }
 
     /// How long a receive may wait; `None` for ever.
@@ -126,6 +138,63 @@ impl UdpSocket {
     /// A timeout of zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.timeouts.set_write(timeout)
+    }
+
+    /// How long a receive may wait.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.timeouts.read_timeout())
+    }
+
+    /// How long a send may wait.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.timeouts.write_timeout())
+    }
+
+    /// Whether calls that would have to wait answer `WouldBlock` instead; for all handles of the socket.
+    ///
+    /// # Errors
+    /// None: the shape is `std`'s.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.timeouts.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// What ICMP said about an earlier datagram, if nobody was told of it yet (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.inner.take_error()
+    }
+
+    /// The TTL or hop limit of what is sent.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.inner.ttl().map(u32::from)
+    }
+
+    /// Sets the TTL or hop limit of what is sent.
+    ///
+    /// # Errors
+    /// 0, or more than 255; the stack has closed the socket.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.inner.set_ttl(hops(ttl)?)
+    }
+
+    /// Whether broadcasts are permitted.
+    ///
+    /// # Errors
+    /// The stack has closed the socket.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        Ok(self.inner.options()?.broadcast)
     }
 
     /// Permits broadcasts.

@@ -31,7 +31,7 @@ pub struct TxFrame<'a> {
     /// What the device still has to do.
     pub offload: Offload,
     /// Why it is sent.
-    pub why: Why,
+    pub why: &'a Why,
 }
 
 impl TxFrame<'_> {
@@ -86,8 +86,9 @@ pub enum Checksum {
     Full,
     /// Received: the device vouches for the data.
     Verified,
-    /// Only the pseudo header's sum is in the field: whoever puts it on a wire completes it. Received: it was never on a
-    /// wire, so that the data are as good as verified. `start` counts from the frame's first byte, `offset` from `start`.
+    /// Only the pseudo header's sum is in the field: whoever puts it on a wire completes it. Received: it was never on
+    /// a wire, so that the data are as good as verified. `start` counts from the frame's first byte, `offset` from
+    /// `start`.
     Partial {
         /// Where the sum begins.
         start: u16,
@@ -95,6 +96,9 @@ pub enum Checksum {
         offset: u16,
     },
 }
+
+/// Largest IP packet of a merged frame.
+pub(crate) const MAX_MERGED: usize = 65_535;
 
 /// How a merged frame divides into segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +109,16 @@ pub struct Gso {
     pub size: u16,
     /// Bytes of headers before the payload, link header included.
     pub header: u16,
+}
+
+impl Gso {
+    /// How many packets a merged frame with so many bytes of payload stands for.
+    pub const fn packets(&self, payload: usize) -> usize {
+        match (payload, self.size) {
+            (0, _) | (_, 0) => 1,
+            (_, size) => payload.div_ceil(size as usize),
+        }
+    }
 }
 
 /// What a merged frame is made of.
@@ -137,6 +151,12 @@ impl Capabilities {
     /// A plain device: no merging, checksums are the stack's.
     pub const fn plain(medium: Medium, mtu: usize) -> Self {
         Self { medium, mtu, max_merged: mtu, checksum: false, udp_segments: false }
+    }
+
+    /// The same device if it takes all there is: merged frames of TCP and UDP, and partial checksums.
+    #[must_use]
+    pub const fn merging(self) -> Self {
+        Self { max_merged: MAX_MERGED, checksum: true, udp_segments: true, ..self }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Values written as few bytes: numbers as long as they need to be, runs of zeros as one.
 //!
-//! For what is kept for long and rarely looked at. A value can be packed if it is `is_plain`: some fields are not written,
-//! and are what they are at rest when the value is read again. The list of a type's fields is given once, to `packed!`;
-//! a field that is forgotten there does not compile.
+//! For what is kept for long and rarely looked at. A value can be packed if it is `is_plain`: some fields are not
+//! written, and are what they are at rest when the value is read again. The list of a type's fields is given once, to
+//! `packed!`; a field that is forgotten there does not compile.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::VecDeque;
@@ -112,7 +112,8 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// Makes a struct `Packed`: of the fields before the `;` each is written, those after it must be, and will be, as it says.
+/// Makes a struct `Packed`: of the fields before the `;` each is written, those after it must be, and will be, as it
+/// says.
 macro_rules! packed {
     ($type:ty { $($field:ident),* $(; $($fixed:ident: $value:path),*)? $(,)? }) => {
         impl $crate::buf::packed::Packed for $type {

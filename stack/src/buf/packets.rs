@@ -128,6 +128,11 @@ impl<M> PacketQueue<M> {
         Some(Run { meta: &first.meta, packets, size: first.len, bytes: self.bytes.peek(0, len) })
     }
 
+    /// The first `len` bytes of all packets, where they lie.
+    pub fn front_bytes(&self, len: usize) -> [&[u8]; 2] {
+        self.bytes.peek(0, len)
+    }
+
     /// The length of the first packet.
     pub fn front_len(&self) -> Option<usize> {
         self.entries.front().map(|entry| entry.len)
@@ -149,8 +154,8 @@ impl<M> PacketQueue<M> {
         Ok(())
     }
 
-    /// Appends `bytes` as packets of `size` bytes, of which the last may be shorter; an empty one if there are none. All or
-    /// nothing; nothing is counted as refused, for whoever asks can try again.
+    /// Appends `bytes` as packets of `size` bytes, of which the last may be shorter; an empty one if there are none.
+    /// All or nothing; nothing is counted as refused, for whoever asks can try again.
     ///
     /// # Errors
     /// [`Full`] if they do not all find room.

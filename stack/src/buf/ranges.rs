@@ -1,4 +1,5 @@
-//! A bounded set of ranges: what has arrived out of order, what was acknowledged selectively, what of a packet is there.
+//! A bounded set of ranges: what has arrived out of order, what was acknowledged selectively, what of a packet is
+//! there.
 
 use super::packed::packed;
 use arrayvec::ArrayVec;
@@ -159,7 +160,8 @@ impl Ranges {
         if range.start >= range.end {
             return Ok(0);
         }
-        // The entries that touch it: from the first that ends at or after its start to the last that starts at or before its end.
+        // The entries that touch it: from the first that ends at or after its start to the last that starts at or
+        // before its end.
         let from = self.entries.partition_point(|entry| entry.end < range.start);
         let to = from + self.entries[from..].partition_point(|entry| entry.start <= range.end);
         if from == to && self.entries.len() >= self.limit {

@@ -71,7 +71,8 @@ impl Ring {
         self.memory.capacity()
     }
 
-    /// Up to `len` readable bytes from `offset`, where they lie. Either part may be empty; what is not readable is left out.
+    /// Up to `len` readable bytes from `offset`, where they lie. Either part may be empty; what is not readable is left
+    /// out.
     pub fn peek(&self, offset: usize, len: usize) -> [&[u8]; 2] {
         let offset = offset.min(self.len);
         let len = len.min(self.len - offset);
@@ -108,8 +109,8 @@ impl Ring {
         parts.iter().map(|part| self.write(part)).sum()
     }
 
-    /// Puts `bytes` at `offset` without making them readable; answers how many of them lie before `edge`, which is above the
-    /// limit if that was lowered after more had been promised, and below the ceiling.
+    /// Puts `bytes` at `offset` without making them readable; answers how many of them lie before `edge`, which is
+    /// above the limit if that was lowered after more had been promised, and below the ceiling.
     ///
     /// Bytes below the readable end count as taken but change nothing: what is readable may have been read already.
     #[inline]
@@ -120,12 +121,37 @@ impl Ring {
         taken
     }
 
-    /// Makes the next `n` bytes readable, which [`Ring::write_at`] has written; never more than it reached. Answers how many.
+    /// Makes the next `n` bytes readable, which [`Ring::write_at`] has written; never more than it reached. Answers how
+    /// many.
     pub fn extend(&mut self, n: usize) -> usize {
         debug_assert!(n <= self.reach - self.len, "extend over bytes that were never written");
         let n = n.min(self.reach - self.len);
         self.len += n;
         n
+    }
+
+    /// The place of the next `n` bytes, in two parts, for whoever fills it and then calls [`Ring::accept`]; `None` if
+    /// there may not be so many, or if bytes lie ahead that it would overwrite.
+    #[inline]
+    pub(crate) fn vacant(&mut self, n: usize) -> Option<[&mut [u8]; 2]> {
+        let end = self.len + n;
+        if self.reach > self.len || end > self.ceiling || n == 0 {
+            return None;
+        }
+        self.reserve(end);
+        let start = self.position(self.len);
+        let first = n.min(self.memory.len() - start);
+        let (front, back) = self.memory.split_at_mut(start);
+        // What does not fit behind lies in front, where nothing lies: there is room for all of it.
+        Some([&mut back[..first], &mut front[..n - first]])
+    }
+
+    /// Makes the next `n` bytes readable, which [`Ring::vacant`] has given.
+    #[inline]
+    pub(crate) fn accept(&mut self, n: usize) {
+        debug_assert!(self.len + n <= self.memory.len(), "more than was given");
+        self.len += n;
+        self.reach = self.reach.max(self.len);
     }
 
     /// Moves readable bytes into `out`; answers how many.

@@ -2,8 +2,8 @@
 
 use core::net::IpAddr;
 
-/// One of the equal parts of a host: a stack of its own, with a queue of the device and a thread. All flows of one pair of
-/// endpoints belong to one of them.
+/// One of the equal parts of a host: a stack of its own, with a queue of the device and a thread. All flows of one pair
+/// of endpoints belong to one of them.
 ///
 /// ```text
 ///                   queue 0 --- shard 0: neighbours, echo, fragments, raw sockets, its flows

@@ -65,7 +65,7 @@ impl<D: Device> Device for Tee<D> {
     fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
         self.inner.send(now, frame)?;
         let direction = Some(Direction::Out);
-        let record = Record { interface: self.interface, time: now, direction, comment: Some(&frame.why) };
+        let record = Record { interface: self.interface, time: now, direction, comment: Some(frame.why) };
         write(&self.capture, &record, frame.offload.checksum, frame.head, frame.body);
         Ok(())
     }
@@ -80,6 +80,10 @@ impl<D: Device> Device for Tee<D> {
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.inner.as_fd()
+    }
+
+    fn recv_is_dear(&self) -> bool {
+        self.inner.recv_is_dear()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -138,7 +142,7 @@ mod tests {
             head: &head,
             body,
             offload: Offload { checksum, gso: None },
-            why: Why::new(Reason::Datagram),
+            why: &const { Why::new(Reason::Datagram) },
         };
         tee.send(Instant::ZERO, &frame).unwrap();
         tee.capture().finish().unwrap();

@@ -1,5 +1,5 @@
-//! Which frames of an interface are for us, and for which of several queues: classic BPF programs that the kernel runs before
-//! it copies a frame.
+//! Which frames of an interface are for us, and for which of several queues: classic BPF programs that the kernel runs
+//! before it copies a frame.
 
 use libc::sock_filter;
 
@@ -67,8 +67,8 @@ const XOR_X: u32 = libc::BPF_ALU | libc::BPF_XOR | libc::BPF_X;
 const ADDRESSES: u32 = 0;
 const PORT: u32 = 1;
 
-/// Chooses one of `queues` for each frame: for TCP and UDP as [`Shard::owner`](crate::buf::shard::Shard::owner) does, the
-/// first for all else.
+/// Chooses one of `queues` for each frame: for TCP and UDP as [`Shard::owner`](crate::buf::shard::Shard::owner) does,
+/// the first for all else.
 pub(super) fn for_queues(queues: u32) -> Choice {
     const ETHERTYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL).cast_unsigned();
     let (v4, v6) = (choose_v4(), choose_v6());

@@ -97,3 +97,6 @@ fn is_empty(error: &io::Error) -> bool {
 pub(super) fn is_lost(error: &io::Error) -> bool {
     is_empty(error) || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EIO | libc::ENETDOWN))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use super::sys::Control;
 use super::tap::{PRIVILEGE, interface_name};
 use super::{Cidr, Error};
 
-/// Makes a pair of virtual Ethernet interfaces: `name` in the network namespace of the calling thread, `peer` in that of
-/// the process or thread with the number `namespace_of`. Each ends with the other, or with its namespace.
+/// Makes a pair of virtual Ethernet interfaces: `name` in the network namespace of the calling thread, `peer` in that
+/// of the process or thread with the number `namespace_of`. Each ends with the other, or with its namespace.
 ///
 /// # Errors
 /// No privilege, a name that is taken or makes no sense, or no veth in this kernel.

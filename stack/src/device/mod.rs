@@ -47,7 +47,8 @@ use crate::time::Instant;
 
 /// Something that carries frames: a TAP, a raw socket, a wire in memory.
 ///
-/// No method blocks. The time is an argument, because some devices (impairments, simulated wires) hold frames for later.
+/// No method blocks. The time is an argument, because some devices (impairments, simulated wires) hold frames for
+/// later.
 pub trait Device: Send {
     /// What the device can do. Constant while it lives.
     fn capabilities(&self) -> Capabilities;
@@ -73,8 +74,8 @@ pub trait Device: Send {
         Ok(0)
     }
 
-    /// How many frames came that `recv` could never lend, because there was no room for them to wait; since the device was
-    /// made, and as far as it knows.
+    /// How many frames came that `recv` could never lend, because there was no room for them to wait; since the device
+    /// was made, and as far as it knows.
     fn missed(&mut self) -> u64 {
         0
     }
@@ -82,6 +83,12 @@ pub trait Device: Send {
     /// What to wait on for frames; `None` for a device without the kernel.
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// Whether `recv` costs a system call even if there is nothing, while what `as_fd` gives stays readable for as long
+    /// as there is something: a driver then rather waits on that than asks once too often.
+    fn recv_is_dear(&self) -> bool {
+        false
     }
 
     /// When the device wants `recv` called although nothing arrived from outside.
@@ -108,6 +115,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         (**self).as_fd()
+    }
+    fn recv_is_dear(&self) -> bool {
+        (**self).recv_is_dear()
     }
     fn poll_timeout(&self) -> Option<Instant> {
         (**self).poll_timeout()

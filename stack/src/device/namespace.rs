@@ -5,8 +5,8 @@
 //!   stack -- Wire ======= tap0 10.9.0.1 -- the kernel's TCP -- CMD
 //! ```
 //!
-//! The child makes everything between `fork` and `exec`, where it has one thread and may enter namespaces, and passes the
-//! wire's end back to us. Whatever it made ends with the command and the wire.
+//! The child makes everything between `fork` and `exec`, where it has one thread and may enter namespaces, and passes
+//! the wire's end back to us. Whatever it made ends with the command and the wire.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 
 use super::setup::Setup;
-use super::sys::{self, HeldSignals, IfName, SignalForwarding};
+use super::sys::{self, IfName, SignalForwarding};
 use super::tap::{Queue, Tap, check_queues, interface_name};
 use super::{Capabilities, Cidr, Device, Error, Medium, Packet};
 use crate::buf::frame::{RxFrame, TxFrame};
@@ -144,7 +144,8 @@ impl Namespace {
         Ok((guest, wire))
     }
 
-    /// As [`Self::spawn`], but our end of the wire has so many queues, at most [`Shard::MOST`], one for each shard of a host.
+    /// As [`Self::spawn`], but our end of the wire has so many queues, at most [`Shard::MOST`], one for each shard of a
+    /// host.
     ///
     /// # Errors
     /// As there.
@@ -162,19 +163,11 @@ impl Namespace {
 
         let (ours, theirs) = UnixStream::pair().map_err(fail)?;
         let forwarding = self.forward_signals.then(SignalForwarding::begin).transpose().map_err(fail)?;
-        if let Some(forwarding) = &forwarding {
-            let undo = forwarding.undo_in_child();
-            sys::before_exec(&mut command, move || {
-                undo();
-                Ok(())
-            });
-        }
-        // A child that still has our handler takes no signal.
-        let held = HeldSignals::hold();
-        let release = held.release_in_child();
+        let held = forwarding.as_ref().map(SignalForwarding::hold);
+        let undo = held.as_ref().map(|held| held.undo_in_child());
         let in_child = plan.clone();
         sys::before_exec(&mut command, move || {
-            release();
+            undo.iter().for_each(|undo| undo());
             in_child.carry_out(theirs.as_fd())
         });
         let spawned = command.spawn();

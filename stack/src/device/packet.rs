@@ -19,8 +19,6 @@ use crate::buf::frame::{RxFrame, TxFrame};
 use crate::buf::shard::Shard;
 use crate::time::Instant;
 
-/// The largest IP packet of a merged frame.
-const MAX_MERGED: usize = 65_535;
 /// Room for frames that wait to be received: about 60 merged ones.
 const RECEIVE_BUFFER: i32 = 4 << 20;
 
@@ -37,7 +35,8 @@ const MAX_COALESCE: u32 = 1000;
 /// machine's own kernel sends by the interface goes to the wire and not to us, so the two cannot talk to each other.
 ///
 /// Received frames lie in a ring that the kernel and we share: they are read there, without a system call for each and
-/// without a copy. Merged ones are too long for its slots and come by a read each. Where the kernel grants no ring, all do.
+/// without a copy. Merged ones are too long for its slots and come by a read each. Where the kernel grants no ring, all
+/// do.
 #[derive(Debug)]
 pub struct Packet {
     name: IfName,
@@ -137,17 +136,17 @@ impl PacketBuilder {
         self
     }
 
-    /// Lets received frames wait for others, for so long at most (whole milliseconds, at least one): many are then handed
-    /// over at once, which wakes us less often. Worth it for floods of small packets that nobody waits for; a request and its
-    /// response take longer by that time.
+    /// Lets received frames wait for others, for so long at most (whole milliseconds, at least one): many are then
+    /// handed over at once, which wakes us less often. Worth it for floods of small packets that nobody waits for; a
+    /// request and its response take longer by that time.
     pub fn coalesce(mut self, time: Duration) -> Self {
         let millis = time.as_micros().div_ceil(1000);
         self.ring = Some(Receive::Blocks(u32::try_from(millis).unwrap_or(u32::MAX).clamp(1, MAX_COALESCE)));
         self
     }
 
-    /// Reads each frame by a system call, as where the kernel grants no ring. Takes less memory of the kernel's: a ring is
-    /// 2 MiB, or 4 for large packets and for blocks.
+    /// Reads each frame by a system call, as where the kernel grants no ring. Takes less memory of the kernel's: a ring
+    /// is 2 MiB, or 4 for large packets and for blocks.
     pub fn no_ring(mut self) -> Self {
         self.ring = None;
         self
@@ -162,8 +161,8 @@ impl PacketBuilder {
         self.open(&link)
     }
 
-    /// Opens so many sockets, at most [`Shard::MOST`], which share what arrives: one for each shard of a host. A frame comes to
-    /// one of them, those of one flow of TCP or UDP to the same, that of the shard to which the flow belongs
+    /// Opens so many sockets, at most [`Shard::MOST`], which share what arrives: one for each shard of a host. A frame
+    /// comes to one of them, those of one flow of TCP or UDP to the same, that of the shard to which the flow belongs
     /// (`PACKET_FANOUT`); an old kernel shares them out in its own way.
     ///
     /// # Errors
@@ -267,11 +266,7 @@ pub(super) fn share(sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
 
 fn capabilities(mtu: usize, offload: bool) -> Capabilities {
     let plain = Capabilities::plain(Medium::Ethernet, mtu);
-    if offload {
-        Capabilities { max_merged: MAX_MERGED, checksum: true, udp_segments: true, ..plain }
-    } else {
-        plain
-    }
+    if offload { plain.merging() } else { plain }
 }
 
 pub(super) fn explain_recv(name: IfName, error: io::Error) -> io::Error {

@@ -67,7 +67,8 @@ impl Setup {
                 answer => answer.map_err(at(Step::Address(address)))?,
             }
             if self.up {
-                // Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives is dropped.
+                // Linux inserts the route of an IPv6 address later, from a work queue; until then what arrives is
+                // dropped.
                 wait_until(|| is_local(&mut netlink).unwrap_or(true));
             }
         }

@@ -1,7 +1,7 @@
 //! Any device of ours as one of smoltcp's, offloads included: `ustack::device::smoltcp::Phy`.
 //!
-//! smoltcp then sends super-segments of up to 64 KiB where the device takes them (over IPv4), leaves TCP checksums to it,
-//! and reads merged frames where they lie, without a copy.
+//! smoltcp then sends super-segments of up to 64 KiB where the device takes them (over IPv4), leaves TCP checksums to
+//! it, and reads merged frames where they lie, without a copy.
 //!
 //! ```
 //! use smoltcp::iface::{Config, Interface};
@@ -29,7 +29,7 @@ use ::smoltcp::wire::{
 use super::{Capabilities, Device, ETHERNET_HEADER, Medium};
 use crate::buf::frame::{Checksum, Gso, GsoKind, Offload, RxFrame, TxFrame};
 use crate::time::Instant;
-use crate::why::{Reason, Why};
+use crate::why::Why;
 
 /// No headers are longer.
 const HEADERS: usize = 256;
@@ -218,7 +218,7 @@ struct Outlet<'a, D: Device> {
 
 impl<D: Device> Outlet<'_, D> {
     fn send(self, head: &[u8], offload: Offload) {
-        let frame = TxFrame { head, body: [&[], &[]], offload, why: Why::new(Reason::Foreign) };
+        let frame = TxFrame { head, body: [&[], &[]], offload, why: &Why::FOREIGN };
         // smoltcp does not say when it is the last for now.
         match self.device.send(self.now, &frame).and_then(|()| self.device.flush(self.now)) {
             Ok(0) => self.counts.sent += 1,

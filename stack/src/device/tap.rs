@@ -14,9 +14,6 @@ use crate::buf::frame::{RxFrame, TxFrame};
 use crate::buf::shard::Shard;
 use crate::time::Instant;
 
-/// The largest IP packet of a merged frame.
-const MAX_MERGED: usize = 65_535;
-
 /// A TAP: an Ethernet interface of the kernel whose wire ends in this process.
 ///
 /// It is gone when this value is dropped, unless it was there before (`ip tuntap add`).
@@ -101,8 +98,8 @@ impl TapBuilder {
     }
 
     /// Makes the interface with so many queues, at most [`Shard::MOST`]: one for each shard of a host
-    /// (`IFF_MULTI_QUEUE`). Each is a device of its own. A frame of the kernel's comes to one of them; those of a flow to
-    /// the one to which its last frame was written, for three seconds after that.
+    /// (`IFF_MULTI_QUEUE`). Each is a device of its own. A frame of the kernel's comes to one of them; those of a flow
+    /// to the one to which its last frame was written, for three seconds after that.
     ///
     /// # Errors
     /// As for [`Self::build`]; an interface that was there before must have been made for several queues
@@ -125,6 +122,10 @@ impl Device for Tap {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.frames.as_fd())
     }
+
+    fn recv_is_dear(&self) -> bool {
+        true
+    }
 }
 
 /// The open queue of a TUN or TAP.
@@ -139,8 +140,7 @@ impl Queue {
     pub(super) fn new(name: IfName, file: File, medium: Medium, mtu: usize, offload: bool) -> Self {
         let mut capabilities = Capabilities::plain(medium, mtu);
         if offload {
-            capabilities.max_merged = MAX_MERGED;
-            capabilities.checksum = true;
+            capabilities = capabilities.merging();
             // Linux 6.2 and later; an older kernel refuses, and leaves what was switched on before.
             let datagrams = libc::TUN_F_USO4 | libc::TUN_F_USO6;
             capabilities.udp_segments = sys::tun_offload(file.as_fd(), OFFLOADS | datagrams).is_ok();
@@ -268,7 +268,8 @@ pub(super) enum OpenStep {
     Offload,
 }
 
-/// Opens a queue on the interface `name`, which is made if it is not there; one of `several` or the only one. Allocates nothing.
+/// Opens a queue on the interface `name`, which is made if it is not there; one of `several` or the only one. Allocates
+/// nothing.
 pub(super) fn open(
     name: &IfName,
     medium: Medium,

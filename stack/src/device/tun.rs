@@ -42,8 +42,8 @@ impl TunBuilder {
         Self(self.0.address(address.try_into().map_err(Error::from)))
     }
 
-    /// Sends everything that has no better route here. `gateway` only names the interface, as one of its networks has it:
-    /// nobody is there to be asked; one for each family.
+    /// Sends everything that has no better route here. `gateway` only names the interface, as one of its networks has
+    /// it: nobody is there to be asked; one for each family.
     pub fn default_route(self, gateway: IpAddr) -> Self {
         Self(self.0.gateway(gateway))
     }
@@ -93,5 +93,9 @@ impl Device for Tun {
     }
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.frames.as_fd())
+    }
+
+    fn recv_is_dear(&self) -> bool {
+        true
     }
 }

@@ -77,9 +77,9 @@ impl Header {
 
     /// What the kernel says about the received frame `frame`.
     ///
-    /// An open checksum is told as such; it vouches for the data as well as a verified one, for the frame was made on this
-    /// machine and has seen no wire.
-    /// A merged frame whose headers cannot be found is left to the checks of whoever reads it: no merging is claimed.
+    /// An open checksum is told as such; it vouches for the data as well as a verified one, for the frame was made on
+    /// this machine and has seen no wire. A merged frame whose headers cannot be found is left to the checks of whoever
+    /// reads it: no merging is claimed.
     pub(super) fn offload(self, frame: &[u8], medium: Medium) -> Offload {
         let field_end = usize::from(self.csum_start) + usize::from(self.csum_offset) + 2;
         let checksum = match (self.flags & NEEDS_CSUM, self.flags & DATA_VALID) {
@@ -100,7 +100,8 @@ impl Header {
             GSO_UDP_L4 => GsoKind::Udp,
             _ => return None,
         };
-        // Note: the kernel's hdr_len is only a hint (on receipt it is the length of the linear part), so we look ourselves.
+        // Note: the kernel's hdr_len is only a hint (on receipt it is the length of the linear part), so we look
+        // ourselves.
         let start = match self.flags & NEEDS_CSUM {
             0 => transport_start(frame, medium)?,
             _ => usize::from(self.csum_start),
@@ -113,7 +114,8 @@ impl Header {
     }
 }
 
-/// What kind of segments the merged frame `frame` holds, judged by its headers alone; `mtu` bounds each segment's IP packet.
+/// What kind of segments the merged frame `frame` holds, judged by its headers alone; `mtu` bounds each segment's IP
+/// packet.
 ///
 /// For devices that hand over merged frames without telling how they were merged.
 pub(super) fn guess_gso(frame: &[u8], medium: Medium, mtu: usize) -> Option<Gso> {

@@ -33,10 +33,10 @@ const MAX_KICKS: usize = CHUNKS as usize / 32;
 
 /// An XDP socket on one queue of an Ethernet interface.
 ///
-/// What comes for the stack's link address, and for broadcast and multicast addresses, goes to the stack and never reaches
-/// the kernel; the rest goes to the kernel as before. So a kernel that has addresses on the same interface hears no ARP
-/// requests and no advertisements any more: its neighbours need to know it. All frames are single packets, with their
-/// checksums. Where the driver can, it reads and writes our memory itself; else the kernel copies.
+/// What comes for the stack's link address, and for broadcast and multicast addresses, goes to the stack and never
+/// reaches the kernel; the rest goes to the kernel as before. So a kernel that has addresses on the same interface
+/// hears no ARP requests and no advertisements any more: its neighbours need to know it. All frames are single packets,
+/// with their checksums. Where the driver can, it reads and writes our memory itself; else the kernel copies.
 #[derive(Debug)]
 pub struct Xdp {
     name: IfName,
@@ -120,8 +120,8 @@ impl XdpBuilder {
         self
     }
 
-    /// Takes all received checksums for verified. For a virtual wire whose other end leaves them open (`ethtool -K`: `tx on`):
-    /// XDP does not tell, and they would all be wrong.
+    /// Takes all received checksums for verified. For a virtual wire whose other end leaves them open (`ethtool -K`:
+    /// `tx on`): XDP does not tell, and they would all be wrong.
     pub fn open_sums(mut self) -> Self {
         self.open_sums = true;
         self

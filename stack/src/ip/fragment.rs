@@ -8,16 +8,18 @@ use core::ops::Range;
 use arrayvec::ArrayVec;
 
 use crate::wire::checksum::checksum;
+use crate::wire::ipv4::field as v4;
+use crate::wire::ipv6::field as v6;
+use crate::wire::{ipv4, ipv6, put_u16};
 
 /// The most bytes of headers that a fragment has: an IPv4 header with all options, or an IPv6 header with some
 /// hop-by-hop or routing options and the fragment header.
 pub const MAX_HEAD: usize = 128;
 
-const V4_MIN_HEADER: usize = 20;
+/// Where offset and more-bit lie within the fragment header of IPv6.
+const OFFSET_AND_MORE: usize = 2;
 const V4_MAX_PACKET: usize = 65_535;
-const V6_HEADER: usize = 40;
 const V6_FRAGMENT_HEADER: usize = 8;
-const V6_NEXT_HEADER_AT: usize = 6;
 /// Next header value of the fragment header (RFC 8200 section 4.5).
 const V6_FRAGMENT: u8 = 44;
 
@@ -144,15 +146,15 @@ impl Fragmenter {
         let (len, head_len) = (end - offset, head.len());
         if head[0] >> 4 == 4 {
             let more_bit = if more { usize::from(V4_MORE) } else { 0 };
-            put_u16(head, v4::TOTAL_LENGTH, head_len + len);
-            put_u16(head, v4::FLAGS_AND_OFFSET, (offset / UNIT) | more_bit);
+            put_u16(head, v4::TOTAL_LEN, (head_len + len) as u16);
+            put_u16(head, v4::FRAGMENT, ((offset / UNIT) | more_bit) as u16);
             put_u16(head, v4::CHECKSUM, 0);
             let sum = checksum(head);
-            put_u16(head, v4::CHECKSUM, usize::from(sum));
+            put_u16(head, v4::CHECKSUM, sum);
         } else {
-            put_u16(head, v6::PAYLOAD_LENGTH, head_len - V6_HEADER + len);
-            let at = head_len - V6_FRAGMENT_HEADER + v6::OFFSET_AND_MORE;
-            put_u16(head, at..at + 2, offset | usize::from(more));
+            put_u16(head, v6::PAYLOAD_LEN, (head_len - ipv6::HEADER_LEN + len) as u16);
+            let at = head_len - V6_FRAGMENT_HEADER + OFFSET_AND_MORE;
+            put_u16(head, at, (offset | usize::from(more)) as u16);
         }
         self.done = end;
         Some(offset..end)
@@ -165,20 +167,20 @@ impl Fragmenter {
         id: u32,
     ) -> Result<(Head, Head), FragmentError> {
         let header_len = usize::from(header[0] & 0xf) * 4;
-        if header_len < V4_MIN_HEADER || header.len() != header_len {
+        if header_len < ipv4::MIN_HEADER_LEN || header.len() != header_len {
             return Err(FragmentError::Header);
         }
         let len = header_len + payload_len;
         if len > V4_MAX_PACKET {
             return Err(FragmentError::TooLong { len });
         }
-        if header[v4::FLAGS_AND_OFFSET.start] & V4_DONT_FRAGMENT != 0 {
+        if header[v4::FRAGMENT] & V4_DONT_FRAGMENT != 0 {
             return Err(FragmentError::DontFragment { len, mtu });
         }
         let mut first: Head = header.iter().copied().collect();
-        first[v4::ID].copy_from_slice(&(id as u16).to_be_bytes());
-        let mut rest: Head = first[..V4_MIN_HEADER].iter().copied().collect();
-        copied_options(&header[V4_MIN_HEADER..], &mut rest);
+        put_u16(&mut first, v4::ID, id as u16);
+        let mut rest: Head = first[..ipv4::MIN_HEADER_LEN].iter().copied().collect();
+        copied_options(&header[ipv4::MIN_HEADER_LEN..], &mut rest);
         while !rest.len().is_multiple_of(4) {
             rest.push(0); // end of option list
         }
@@ -187,14 +189,14 @@ impl Fragmenter {
     }
 
     fn head_v6(header: &[u8], payload_len: usize, id: u32) -> Result<Head, FragmentError> {
-        if header.len() < V6_HEADER || header.len() + V6_FRAGMENT_HEADER > MAX_HEAD {
+        if header.len() < ipv6::HEADER_LEN || header.len() + V6_FRAGMENT_HEADER > MAX_HEAD {
             return Err(FragmentError::Header);
         }
-        let len = header.len() - V6_HEADER + payload_len;
+        let len = header.len() - ipv6::HEADER_LEN + payload_len;
         if len > V4_MAX_PACKET {
             return Err(FragmentError::TooLong { len });
         }
-        let (mut announced_at, mut at) = (V6_NEXT_HEADER_AT, V6_HEADER);
+        let (mut announced_at, mut at) = (v6::NEXT_HEADER, ipv6::HEADER_LEN);
         while let Some(&[_, eighths]) = header.get(at..at + 2) {
             announced_at = at;
             at += (usize::from(eighths) + 1) * 8;
@@ -238,25 +240,6 @@ fn copied_options(mut options: &[u8], out: &mut Head) {
         }
         options = &options[len..];
     }
-}
-
-fn put_u16(head: &mut [u8], at: Range<usize>, value: usize) {
-    head[at].copy_from_slice(&(value as u16).to_be_bytes());
-}
-
-mod v4 {
-    use core::ops::Range;
-    pub(super) const TOTAL_LENGTH: Range<usize> = 2..4;
-    pub(super) const ID: Range<usize> = 4..6;
-    pub(super) const FLAGS_AND_OFFSET: Range<usize> = 6..8;
-    pub(super) const CHECKSUM: Range<usize> = 10..12;
-}
-
-mod v6 {
-    use core::ops::Range;
-    pub(super) const PAYLOAD_LENGTH: Range<usize> = 4..6;
-    /// Within the fragment header.
-    pub(super) const OFFSET_AND_MORE: usize = 2;
 }
 
 #[cfg(test)]

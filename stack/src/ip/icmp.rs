@@ -140,6 +140,8 @@ pub struct IcmpStats {
     pub in_echo_reps: u64,
     /// OutEchoReps. The stack counts it.
     pub out_echo_reps: u64,
+    /// Echo requests to a group that were not answered, for too many came. The stack counts it.
+    pub echo_limited: u64,
 }
 
 impl IcmpStats {

@@ -15,23 +15,27 @@ use crate::wire::ip::Protocol;
 use crate::wire::{ext, icmpv4, icmpv6, ipv4, ipv6};
 
 /// What went wrong with a packet. Each has its form in both families.
+///
+/// A host tells of what it could not take in: unknown protocols and ports, fragments that did not all come, and
+/// parameters. The others are a router's to tell, when it forwards; the stack does not forward, and so it never makes
+/// them. They are here for whoever answers in a router's place, as a simulation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// No route leads there.
+    /// No route leads there (a router's).
     NetworkUnreachable,
-    /// The neighbour does not answer.
+    /// The neighbour does not answer (a router's).
     HostUnreachable,
     /// Nobody here speaks this protocol (IPv4). See [`unknown_protocol`](super::input::unknown_protocol).
     ProtocolUnreachable,
     /// Nobody listens at this port.
     PortUnreachable,
-    /// A filter forbids it.
+    /// A filter forbids it (a router's).
     Prohibited,
-    /// It made its last hop.
+    /// It made its last hop (a router's).
     HopLimit,
     /// Not all of its fragments came.
     ReassemblyTime,
-    /// It is too large for the link of this MTU.
+    /// It is too large for the link of this MTU (a router's).
     PacketTooBig {
         /// What the link carries.
         mtu: u32,

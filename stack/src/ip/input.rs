@@ -125,7 +125,8 @@ const REASONS: usize = DropReason::ALL.len();
 /// What was counted for one family, in the words of `/proc/net/snmp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct InputStats {
-    /// InReceives: packets that came in, those of fragments and errors included.
+    /// InReceives: packets that came in, those of fragments and errors included. What was merged for us alone counts as
+    /// what it was, in all counters.
     pub in_receives: u64,
     /// InHdrErrors: of these, with a broken header.
     pub in_hdr_errors: u64,
@@ -183,23 +184,32 @@ impl InputStats {
                 if let Ok(packet) = read
                     && !reassembled
                 {
-                    self.record_ecn(packet.ecn);
+                    self.record_ecn(packet.ecn, 1);
                 }
                 self.in_mcast_pkts += u64::from(*to == To::Multicast);
                 self.in_bcast_pkts += u64::from(*to == To::Broadcast);
             }
-            Verdict::Fragment(fragment) => self.record_ecn(fragment.ecn),
+            Verdict::Fragment(fragment) => self.record_ecn(fragment.ecn, 1),
             Verdict::Drop(reason) => self.record_drop(*reason),
             Verdict::Error(..) => self.in_hdr_errors += 1,
         }
     }
 
-    fn record_ecn(&mut self, ecn: u8) {
+    /// Counts packets for one of our addresses that are as the one before but for their content, with all their bytes.
+    #[inline]
+    pub fn record_alike(&mut self, packets: u64, octets: u64, ecn: u8) {
+        self.in_receives += packets;
+        self.in_octets += octets;
+        self.in_delivers += packets;
+        self.record_ecn(ecn, packets);
+    }
+
+    fn record_ecn(&mut self, ecn: u8, packets: u64) {
         match ecn & 3 {
-            0 => self.in_no_ect_pkts += 1,
-            1 => self.in_ect1_pkts += 1,
-            2 => self.in_ect0_pkts += 1,
-            _ => self.in_ce_pkts += 1,
+            0 => self.in_no_ect_pkts += packets,
+            1 => self.in_ect1_pkts += packets,
+            2 => self.in_ect0_pkts += packets,
+            _ => self.in_ce_pkts += packets,
         }
     }
 

@@ -9,5 +9,6 @@ pub mod output;
 pub mod pmtu;
 pub mod rate_limit;
 pub mod reassembly;
+pub mod redirect;
 pub mod route;
 pub mod steering;

@@ -4,8 +4,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::rng::{KeyedHash, Rng};
+use crate::wire::checksum::Sum;
 use crate::wire::ip::Protocol;
-use crate::wire::{Error, Layer, ext, ipv4, ipv6};
+use crate::wire::{Error, Layer, ext, ipv4, ipv6, put_u16};
 
 /// The most bytes that [`Meta::write`] writes: an IPv6 header with a router alert.
 pub const MAX_HEADER: usize = ipv6::HEADER_LEN + ext::ROUTER_ALERT_LEN;
@@ -112,6 +113,53 @@ impl Meta {
     }
 }
 
+/// A header that was written once, for packets that differ in length and identification alone.
+#[derive(Clone, Copy, Debug)]
+pub enum Template {
+    /// IPv4.
+    V4 {
+        /// Over the header, in which what differs is zero.
+        sum: Sum,
+        /// Those of the packets, unless they are never fragmented.
+        numbers: Option<Numbers>,
+    },
+    /// IPv6, in which the length alone differs.
+    V6,
+}
+
+impl Template {
+    /// Makes a template of a header that `meta` has written; `None` if it has options or extensions.
+    pub fn new(meta: &Meta, ids: &Ids, header: &mut [u8]) -> Option<Self> {
+        if meta.router_alert || header.len() != meta.header_len() {
+            return None;
+        }
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (meta.source, meta.destination) else {
+            return Some(Self::V6);
+        };
+        for field in [ipv4::field::TOTAL_LEN, ipv4::field::ID, ipv4::field::CHECKSUM] {
+            put_u16(header, field, 0);
+        }
+        let numbers = || ids.numbers(&(source, destination, meta.protocol.0));
+        Some(Self::V4 { sum: Sum::ZERO.with(header), numbers: (!meta.dont_fragment).then(numbers) })
+    }
+
+    /// Makes `header`, which it was made of, that of the next packet, with `payload_len` bytes of payload: a packet
+    /// that [`Meta::write`] would take.
+    #[inline]
+    pub fn complete(&self, ids: &mut Ids, header: &mut [u8], payload_len: usize) {
+        let Self::V4 { sum, numbers } = self else {
+            return put_u16(header, ipv6::field::PAYLOAD_LEN, payload_len as u16);
+        };
+        let (mut sum, len) = (*sum, (ipv4::MIN_HEADER_LEN + payload_len) as u16);
+        let id = numbers.map_or(0, |numbers| ids.take(&numbers) as u16);
+        sum.add_u16(len);
+        sum.add_u16(id);
+        put_u16(header, ipv4::field::TOTAL_LEN, len);
+        put_u16(header, ipv4::field::ID, id);
+        put_u16(header, ipv4::field::CHECKSUM, sum.checksum());
+    }
+}
+
 /// How many counters the destinations share.
 const COUNTERS: usize = 1024;
 
@@ -153,8 +201,8 @@ impl Ids {
         self.next(&(source, destination))
     }
 
-    /// Leaves out the identifications that a device gives to the other `packets` that it cuts from what `meta` heads: it
-    /// counts on from the first one's.
+    /// Leaves out the identifications that a device gives to the other `packets` that it cuts from what `meta` heads:
+    /// it counts on from the first one's.
     pub fn pass_over(&mut self, meta: &Meta, packets: usize) {
         if let (IpAddr::V4(source), IpAddr::V4(destination), false) =
             (meta.source, meta.destination, meta.dont_fragment)
@@ -168,12 +216,27 @@ impl Ids {
         &mut self.counters[self.select.of(flow) as usize % COUNTERS]
     }
 
-    fn next(&mut self, flow: &impl core::hash::Hash) -> u32 {
-        let counter = self.counter(flow);
-        *counter = counter.wrapping_add(1);
-        let counter = *counter;
-        (self.offset.of(flow) as u32).wrapping_add(counter)
+    fn numbers(&self, flow: &impl core::hash::Hash) -> Numbers {
+        Numbers { counter: self.select.of(flow) as usize % COUNTERS, offset: self.offset.of(flow) as u32 }
     }
+
+    #[inline]
+    fn take(&mut self, numbers: &Numbers) -> u32 {
+        let counter = &mut self.counters[numbers.counter % COUNTERS];
+        *counter = counter.wrapping_add(1);
+        numbers.offset.wrapping_add(*counter)
+    }
+
+    fn next(&mut self, flow: &impl core::hash::Hash) -> u32 {
+        self.take(&self.numbers(flow))
+    }
+}
+
+/// Where the identifications of one flow come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    counter: usize,
+    offset: u32,
 }
 
 #[cfg(test)]
@@ -222,6 +285,29 @@ mod tests {
         assert_eq!(label(1024), label(1024));
         assert_ne!(label(1024), label(1025));
         assert!((1..2000).all(|port| (1..=0xf_ffff).contains(&label(port))));
+    }
+
+    #[test]
+    fn a_template_writes_what_the_header_itself_does() {
+        let v4 = Meta { hop_limit: 9, dscp: 5, ..Meta::new(HERE.into(), THERE.into(), Protocol::UDP) };
+        let v6 = Meta { flow_label: 77, ..Meta::new(HERE6.into(), THERE6.into(), Protocol::UDP) };
+        for meta in [v4, Meta { dont_fragment: false, ..v4 }, v6] {
+            let (mut ids, mut same) = (ids(), ids());
+            let (mut out, mut header) = ([0; MAX_HEADER], [0; MAX_HEADER]);
+            for ids in [&mut ids, &mut same] {
+                let len = meta.write(ids, 1, &mut header).unwrap();
+                assert_eq!(len, meta.header_len());
+            }
+            let header = &mut header[..meta.header_len()];
+            let template = Template::new(&meta, &same, header).unwrap();
+            for payload in [0, 8, 1_472, 65_000, 65_535 - meta.header_len()] {
+                let len = meta.write(&mut ids, payload, &mut out).unwrap();
+                template.complete(&mut same, header, payload);
+                assert_eq!(header, &out[..len]);
+            }
+        }
+        let alert = Meta { router_alert: true, ..v6 };
+        assert!(Template::new(&alert, &ids(), &mut [0; MAX_HEADER]).is_none());
     }
 
     #[test]

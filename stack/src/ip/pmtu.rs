@@ -53,6 +53,11 @@ pub struct PmtuStats {
     pub ignored_increase: u64,
     /// Messages that named a value below the minimum of the family.
     pub ignored_minimum: u64,
+    /// Messages whose claim waits, or waited, for the retransmission timer, since larger segments had arrived (RFC 5927
+    /// section 7.2).
+    pub doubted: u64,
+    /// Messages about datagrams to where none was sent lately.
+    pub ignored_unsent: u64,
     /// Entries forgotten because they were old.
     pub aged: u64,
     /// Entries forgotten because the cache was full.
@@ -124,11 +129,7 @@ impl Cache {
     ) -> Update {
         let known = self.path_mtu(destination, link_mtu);
         let v4 = destination.is_ipv4();
-        let named = match next_hop_mtu {
-            // RFC 1191 section 5: an old router leaves the field zero. Take the next plateau below the packet.
-            0 if v4 => plateau_below(packet_len),
-            named => named,
-        };
+        let named = claimed(v4, next_hop_mtu, packet_len);
         if named < if v4 { MIN_MTU_V4 } else { MIN_MTU_V6 } {
             self.stats.ignored_minimum += 1;
             return Update::BelowMinimum;
@@ -144,6 +145,16 @@ impl Cache {
         self.insert(now, destination, path);
         self.stats.lowered += 1;
         Update::Lowered(path)
+    }
+
+    /// A claim that contradicts what arrived waits for the sender's timer.
+    pub fn handle_doubted(&mut self) {
+        self.stats.doubted += 1;
+    }
+
+    /// A claim is about a datagram that we did not send.
+    pub fn handle_unsent(&mut self) {
+        self.stats.ignored_unsent += 1;
     }
 
     /// Another shard of the host has learned it.
@@ -195,6 +206,15 @@ impl Default for Cache {
     /// Room for 4,096 destinations, ten minutes each.
     fn default() -> Self {
         Self::new(4096, DEFAULT_LIFETIME)
+    }
+}
+
+/// What a "packet too big" about a packet of `packet_len` bytes claims that the path takes.
+pub fn claimed(v4: bool, next_hop_mtu: u32, packet_len: u32) -> u32 {
+    match next_hop_mtu {
+        // RFC 1191 section 5: an old router leaves the field zero. Take the next plateau below the packet.
+        0 if v4 => plateau_below(packet_len),
+        named => named,
     }
 }
 

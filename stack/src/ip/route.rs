@@ -218,8 +218,11 @@ impl Table {
         self.family(destination).candidates(destination).find(|route| route.iface == iface)
     }
 
-    /// Adds a route. One with the same prefix, metric, interface and gateway is replaced.
-    pub fn add(&mut self, route: Route) -> Result<(), RouteError> {
+    /// Adds a route. One with the same prefix, metric, interface and gateway is replaced, and answered.
+    ///
+    /// # Errors
+    /// The table is full; gateway or source are of another family; the gateway is no host's address.
+    pub fn add(&mut self, route: Route) -> Result<Option<Route>, RouteError> {
         let v4 = route.prefix.network.is_ipv4();
         if route.gateway.is_some_and(|g| g.is_ipv4() != v4) || route.source.is_some_and(|s| s.is_ipv4() != v4)
         {
@@ -230,14 +233,17 @@ impl Table {
         }
         let (full, limit) = (self.len() >= self.limit, self.limit);
         let family = self.family_mut(route.prefix.network);
-        match family.routes.binary_search_by(|other| other.order().cmp(&route.order())) {
-            Ok(at) => family.routes[at] = route,
+        let replaced = match family.routes.binary_search_by(|other| other.order().cmp(&route.order())) {
+            Ok(at) => Some(core::mem::replace(&mut family.routes[at], route)),
             Err(_) if full => return Err(RouteError::Full { limit }),
-            Err(at) => family.routes.insert(at, route),
-        }
+            Err(at) => {
+                family.routes.insert(at, route);
+                None
+            }
+        };
         family.index();
         self.generation += 1;
-        Ok(())
+        Ok(replaced)
     }
 
     /// Removes the routes of which `unwanted` is true; answers how many there were.

@@ -70,6 +70,9 @@ pub enum AddressError {
     /// It does not name one host.
     #[error("{0} does not name one host")]
     NotUnicast(IpAddr),
+    /// It is an IPv6 address, and the link carries less than 1,280 bytes (RFC 8200 section 5).
+    #[error("IPv6 needs links of 1,280 bytes, and this one carries {0}")]
+    Mtu(usize),
     /// The prefix is longer than the address.
     #[error("an address of this family has no prefix of {0} bits")]
     PrefixLength(u8),
@@ -146,6 +149,11 @@ impl Addresses {
     /// Whether packets to `ip` are ours: neither tentative nor duplicated.
     pub(crate) fn owns(&self, ip: IpAddr) -> bool {
         self.get(ip).is_some_and(Address::is_usable)
+    }
+
+    /// Whether we use `ip`, or are about to: one that was lost is another host's, a neighbour like any.
+    pub(crate) fn claims(&self, ip: IpAddr) -> bool {
+        self.get(ip).is_some_and(|address| address.state != AddressState::Duplicated)
     }
 
     /// Whether `ip` lies in the prefix of an address that we use.

@@ -35,7 +35,7 @@ pub(crate) fn handle(
     if packet.sender_ip.is_unspecified() {
         return Err(DropReason::BadArp);
     }
-    if addresses.get(sender).is_some() {
+    if addresses.claims(sender) {
         // RFC 5227 2.1.1 and 2.4: whatever it says, its sender uses an address of ours.
         addresses.handle_conflict(now, sender, Some(mac), events);
         return Ok(None);

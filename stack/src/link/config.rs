@@ -21,7 +21,8 @@ pub struct InterfaceConfig {
     /// Whether routers are asked for and what they advertise is believed (RFC 4861 section 6.3, RFC 4862
     /// section 5.5).
     pub accept_router_advertisements: bool,
-    /// Largest IP packet in bytes, where that is to be less than what the device takes.
+    /// Largest IP packet in bytes, where that is to be less than what the device takes: at least 68, and 1,280 for IPv6
+    /// to be spoken at all.
     pub mtu: Option<usize>,
     /// Hop limit of what we send while no router advertised another.
     pub hop_limit: u8,

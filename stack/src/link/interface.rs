@@ -97,7 +97,9 @@ impl Interface {
         let ethernet = device.medium == Medium::Ethernet;
         let report = config.report_groups && ethernet;
         let mtu = config.mtu.map_or(device.mtu, |mtu| mtu.min(device.mtu));
-        let discovery = Discovery::new(now, config.accept_router_advertisements && ethernet, mtu, &mut rng);
+        let carries_v6 = mtu >= wire::ipv6::MIN_MTU;
+        let listens = config.accept_router_advertisements && ethernet && carries_v6;
+        let discovery = Discovery::new(now, listens, mtu, &mut rng);
         let tables = Tables {
             mac: config.mac,
             probe: config.dad && ethernet,
@@ -119,7 +121,7 @@ impl Interface {
             dropped: [0; DropReason::COUNT],
             talkative: true,
         };
-        if config.link_local && ethernet {
+        if config.link_local && ethernet && carries_v6 {
             let ip = IpAddr::V6(config.mac.link_local());
             interface.tables.add(now, Address::new(ip, 64, Origin::LinkLocal))?;
         }
@@ -302,6 +304,11 @@ impl Interface {
         result.inspect_err(|&reason| self.dropped[reason as usize] += 1)
     }
 
+    /// The stack could not read a message that is for us, or may not believe it.
+    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.talkative = true;
@@ -345,6 +352,9 @@ impl Interface {
     /// # Errors
     /// See [`AddressError`].
     pub fn add_address(&mut self, now: Instant, ip: IpAddr, prefix_len: u8) -> Result<(), AddressError> {
+        if ip.is_ipv6() && self.mtu < wire::ipv6::MIN_MTU {
+            return Err(AddressError::Mtu(self.mtu));
+        }
         self.talkative = true;
         self.tables.add(now, Address::new(ip, prefix_len, Origin::Static))
     }

@@ -138,9 +138,10 @@ impl Discovery {
             }
             Message::NeighborAdvertisement { target, target_link, router, solicited, override_cached } => {
                 let claim = Claim { solicited, overrides: override_cached };
-                handle_advertisement(now, from, target, target_link, claim, tables)?;
-                if !router {
-                    // RFC 4861 7.2.5: a router that stopped being one is no default router.
+                let believed = handle_advertisement(now, from, target, target_link, claim, tables)?;
+                if believed && !router {
+                    // RFC 4861 7.2.5: a router that stopped being one is no default router. Whoever only claims another
+                    // link address, without the override flag, says nothing about that.
                     self.remove_router(target, tables);
                 }
                 Ok(None)
@@ -235,7 +236,6 @@ impl Discovery {
             known.until = until;
         } else if self.routers.len() < MAX_ROUTERS {
             self.routers.push(Router { ip, until });
-            tables.neighbors.pin(IpAddr::V6(ip));
             tables.events.push(Event::RouterAdded { router: ip });
         } else {
             self.refused += 1;
@@ -245,7 +245,6 @@ impl Discovery {
     fn remove_router(&mut self, ip: Ipv6Addr, tables: &mut Tables) {
         let Some(index) = self.routers.iter().position(|router| router.ip == ip) else { return };
         self.routers.remove(index);
-        tables.neighbors.unpin(IpAddr::V6(ip));
         tables.events.push(Event::RouterRemoved { router: ip });
     }
 
@@ -366,7 +365,7 @@ fn handle_solicitation(
     Ok(Some(Reply::Advert { mac, dst: from.src, target, solicited: true }))
 }
 
-/// RFC 4861 sections 7.1.2 and 7.2.5.
+/// RFC 4861 sections 7.1.2 and 7.2.5. Answers whether it changed or confirmed what we know of a neighbour.
 fn handle_advertisement(
     now: Instant,
     from: Envelope,
@@ -374,19 +373,18 @@ fn handle_advertisement(
     target_link: Option<MacAddr>,
     claim: Claim,
     tables: &mut Tables,
-) -> Result<(), DropReason> {
+) -> Result<bool, DropReason> {
     let mac = usable(target_link)?;
     if from.dst.is_multicast() && claim.solicited {
         return Err(DropReason::BadNdp);
     }
     let ip = IpAddr::V6(target);
-    if tables.addresses.get(ip).is_some() {
+    if tables.addresses.claims(ip) {
         // RFC 4862 5.4.4.
         tables.addresses.handle_conflict(now, ip, mac, &mut tables.events);
-        return Ok(());
+        return Ok(false);
     }
-    tables.neighbors.handle_advert(now, ip, mac, claim, &mut tables.events);
-    Ok(())
+    Ok(tables.neighbors.handle_advert(now, ip, mac, claim, &mut tables.events))
 }
 
 /// A link address that names one station, or none; a group's is refused.

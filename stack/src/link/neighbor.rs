@@ -83,6 +83,8 @@ pub struct NeighborStats {
     pub refused_unresolved: u64,
     /// Entries not made because the cache is full of entries that must stay.
     pub refused_full: u64,
+    /// Gateways not protected because too many are.
+    pub refused_pins: u64,
 }
 
 /// A question to be put on the link.
@@ -188,7 +190,8 @@ impl Cache {
         self.due.first().map(|&(due, _)| due)
     }
 
-    /// An advertisement or an ARP reply: RFC 4861 section 7.2.5. Never makes an entry.
+    /// An advertisement or an ARP reply: RFC 4861 section 7.2.5. Never makes an entry. Answers whether it is believed;
+    /// what else it says is to be ignored if not.
     pub(crate) fn handle_advert(
         &mut self,
         now: Instant,
@@ -196,32 +199,33 @@ impl Cache {
         mac: Option<MacAddr>,
         claim: Claim,
         events: &mut Events,
-    ) {
-        let Some(entry) = self.entries.get(&ip) else { return };
+    ) -> bool {
+        let Some(entry) = self.entries.get(&ip) else { return false };
         let confirmed = |mac| State::Reachable { mac, confirmed: now };
         let state = match (entry.state, mac) {
-            (State::Incomplete { .. }, None) | (State::Failed { .. }, None) => return,
+            (State::Incomplete { .. }, None) | (State::Failed { .. }, None) => return false,
             (State::Incomplete { .. } | State::Failed { .. }, Some(mac)) if claim.solicited => confirmed(mac),
             (State::Incomplete { .. } | State::Failed { .. }, Some(mac)) => State::Stale { mac },
             (old, new) => {
-                let Some(known) = old.mac() else { return };
+                let Some(known) = old.mac() else { return false };
                 let mac = new.unwrap_or(known);
                 if mac != known && !claim.overrides {
                     // RFC 4861 7.2.5: another address without the override flag only shakes our trust.
-                    match old {
-                        State::Reachable { mac, .. } => State::Stale { mac },
-                        _ => return,
+                    if let State::Reachable { mac, .. } = old {
+                        self.learned(now, ip, State::Stale { mac }, events);
                     }
+                    return false;
                 } else if claim.solicited {
                     confirmed(mac)
                 } else if mac != known {
                     State::Stale { mac }
                 } else {
-                    return;
+                    return true;
                 }
             }
         };
         self.learned(now, ip, state, events);
+        true
     }
 
     /// The sender of a question, or of anything else that names its link address: RFC 4861 section 7.2.3,
@@ -288,8 +292,10 @@ impl Cache {
     /// Protects the entry of `ip`, now and when it is made: a gateway.
     pub(crate) fn pin(&mut self, ip: IpAddr) {
         // Those who pin have limits of their own; this one only bounds the map.
-        if self.pins.len() < self.config.limit {
+        if self.pins.len() < self.config.limit || self.pins.contains_key(&ip) {
             *self.pins.entry(ip).or_default() += 1;
+        } else {
+            self.stats.refused_pins += 1;
         }
     }
 

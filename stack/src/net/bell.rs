@@ -1,7 +1,6 @@
 //! What wakes a driver that sleeps: a system call only if it does.
 
 use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use core::task::Poll;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use crate::device::EventFd;
 
 /// One driver's bell. A ring while it is awake only leaves a note.
 #[derive(Debug)]
-pub(super) struct Bell {
+pub(crate) struct Bell {
     event: EventFd,
     asleep: AtomicBool,
     /// The driver's own future wants to be polled.
@@ -22,27 +21,33 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let no = || AtomicBool::new(false);
         Ok(Self { event: EventFd::new()?, asleep: no(), task: no(), kicked: no(), stopped: no() })
     }
 
     /// Whether the driver's own future was woken since the last call.
-    pub(super) fn take_task(&self) -> bool {
+    pub(crate) fn take_task(&self) -> bool {
         self.task.swap(false, SeqCst)
     }
 
-    pub(super) fn poll_stopped(&self) -> Poll<()> {
-        if self.stopped.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    /// Whether the driver's own future is to be polled.
+    pub(super) fn is_rung_for_task(&self) -> bool {
+        self.task.load(SeqCst)
     }
 
-    /// Ends a driver whose future is `poll_stopped`.
+    /// Whether a driver that is a thread is to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(SeqCst)
+    }
+
+    /// Ends a driver that is a thread.
     pub(super) fn stop(&self) {
         self.stopped.store(true, SeqCst);
         self.wake_task();
     }
 
-    pub(super) fn wake_task(&self) {
+    pub(crate) fn wake_task(&self) {
         self.task.store(true, SeqCst);
         self.ring();
     }
@@ -52,8 +57,8 @@ impl Bell {
         self.ring();
     }
 
-    /// Sleeps in `wait`, which is told what to wait for beside its own and answers a bit for each that is ready, ours the
-    /// lowest; not at all if somebody rang since the last time.
+    /// Sleeps in `wait`, which is told what to wait for beside its own and answers a bit for each that is ready, ours
+    /// the lowest; not at all if somebody rang since the last time.
     pub(super) fn sleep(&self, wait: impl FnOnce(BorrowedFd<'_>) -> io::Result<u64>) -> io::Result<()> {
         // Who rings leaves the note first and looks for a sleeper then; so one of the two sees the other.
         self.asleep.store(true, SeqCst);

@@ -1,31 +1,29 @@
-//! The driver of a [`Net`]: a loop that takes what the devices have, fires what is due, and sleeps on both; on a thread of
-//! its own, or on that of the application.
+//! The driver of a [`Net`]: a loop that takes what the devices have, fires what is due, and sleeps on both; on a thread
+//! of its own, or on that of the application.
 
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use arrayvec::ArrayVec;
-
 use super::Net;
 use super::bell::Bell;
-use super::shared::Shared;
-use crate::device::{MAX_WAIT, wait};
+use super::seat::Seat;
+use super::wheel::Wheel;
 use crate::time::Duration;
 
 /// How a [`Net`] is to be moved.
 #[derive(Clone, Debug)]
 #[must_use = "it does nothing before `spawn` or `block_on`"]
 pub struct DriverBuilder {
-    net: Net,
-    busy_poll: Duration,
+    pub(super) net: Net,
+    pub(super) busy_poll: Duration,
 }
 
-/// A thread that moves a [`Net`], or one for each of its shards. Dropping it stops the thread; the sockets then stand still.
+/// A thread that moves a [`Net`], or one for each of its shards. Dropping it stops the thread; the sockets then stand
+/// still.
 #[derive(Debug)]
 pub struct Driver {
     bell: Arc<Bell>,
@@ -35,30 +33,38 @@ pub struct Driver {
 }
 
 impl DriverBuilder {
-    /// Goes on asking the devices for so long after the last frame before it sleeps. A request that comes within this span
-    /// is answered without a wake-up, which is most of its time; the price is a processor that is never idle meanwhile.
+    /// Goes on asking the devices for up to so long after the last frame before it sleeps. A request that comes within
+    /// this span is answered without a wake-up, which is most of its time; the price is a processor that is never idle
+    /// meanwhile. While frames come more seldom than that, it asks ever shorter, and at last not at all.
     pub fn busy_poll(self, span: Duration) -> Self {
         Self { busy_poll: span, ..self }
     }
 
     /// Starts a thread that drives. The devices are attached before or after.
     ///
+    /// A thread that waits in a call of [`blocking`](crate::blocking), the only one that waits for anything, drives in
+    /// its place after a while, which saves the hop between the two.
+    ///
     /// # Errors
     /// No thread or no descriptor is left.
     pub fn spawn(self) -> io::Result<Driver> {
         let others = self.spawn_others()?;
         let bell = Arc::new(Bell::new()?);
-        let thread = {
-            let bell = bell.clone();
-            self.listen_to(&bell);
-            let thread = std::thread::Builder::new().name("ustack".into());
-            thread.spawn(move || self.run(&bell, core::future::poll_fn(|_| bell.poll_stopped())))?
-        };
+        let seat = Arc::new(Seat::new(Wheel::new(self.busy_poll), bell.clone()));
+        let shared = self.net.shared().clone();
+        shared.set_seat(seat.clone());
+        shared.set_kick({
+            let seat = seat.clone();
+            move || seat.kick()
+        });
+        let thread = std::thread::Builder::new().name("ustack".into());
+        let thread = thread.spawn(move || seat.drive(&shared))?;
         Ok(Driver { bell, thread: Some(thread), others })
     }
 
-    /// Drives on this very thread until `future` is ready: what it waits for wakes it without a hop to another thread. An
-    /// executor of one thread, or a join of several futures, may be the future.
+    /// Drives on this very thread until `future` is ready: what it waits for wakes it without a hop to another thread.
+    /// An executor of one thread, or a join of several futures, may be the future. Acknowledgments leave with what it
+    /// answers, or when it waits: one that computes for long holds them back as it does all else.
     ///
     /// Of a host of several shards this drives the first; the others get threads of their own.
     ///
@@ -77,51 +83,30 @@ impl DriverBuilder {
     pub fn block_on<F: Future>(self, future: F) -> io::Result<F::Output> {
         let _others = self.spawn_others()?;
         let bell = Arc::new(Bell::new()?);
-        self.listen_to(&bell);
-        self.run(&bell, future)
+        let shared = self.net.shared();
+        shared.set_kick({
+            let bell = bell.clone();
+            move || bell.kick()
+        });
+        let waker = Waker::from(bell.clone());
+        let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
+        let mut wheel = Wheel::new(self.busy_poll);
+        bell.wake_task();
+        loop {
+            let polled = wheel.drive_before(shared, || match bell.take_task() {
+                true => Pin::as_mut(&mut future).poll(&mut cx),
+                false => Poll::Pending,
+            })?;
+            if let Poll::Ready(output) = polled {
+                return Ok(output);
+            }
+            wheel.wait(shared, &bell, None)?;
+        }
     }
 
     /// Starts the drivers of all shards but the first.
     fn spawn_others(&self) -> io::Result<Vec<Driver>> {
         self.net.shards().skip(1).map(|net| Self { net, busy_poll: self.busy_poll }.spawn()).collect()
-    }
-
-    /// Whoever needs the driver earlier than it thinks rings.
-    fn listen_to(&self, bell: &Arc<Bell>) {
-        let bell = bell.clone();
-        self.net.shared().set_kick(move || bell.kick());
-    }
-
-    fn run<F: Future>(&self, bell: &Arc<Bell>, future: F) -> io::Result<F::Output> {
-        let (shared, waker) = (self.net.shared(), Waker::from(bell.clone()));
-        let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
-        let mut descriptors = Descriptors::default();
-        bell.wake_task();
-        let mut turn = shared.drive()?;
-        let mut last_frame = turn.now;
-        loop {
-            if bell.take_task()
-                && let Poll::Ready(output) = Pin::as_mut(&mut future).poll(&mut cx)
-            {
-                return Ok(output);
-            }
-            if turn.now.since(last_frame) < self.busy_poll {
-                core::hint::spin_loop();
-            } else if !turn.more {
-                descriptors.refresh(shared)?;
-                bell.sleep(|event| {
-                    let span = shared.fall_asleep();
-                    let mut waited: ArrayVec<BorrowedFd<'_>, MAX_WAIT> = ArrayVec::new();
-                    waited.push(event);
-                    waited.extend(descriptors.iter().take(MAX_WAIT - 1));
-                    wait(&waited, span.map(Into::into))
-                })?;
-            }
-            turn = shared.drive()?;
-            if turn.frames {
-                last_frame = turn.now;
-            }
-        }
     }
 }
 
@@ -169,38 +154,6 @@ impl Drop for Driver {
     fn drop(&mut self) {
         // Whoever wants to know how it ended calls `stop`.
         let _ = self.halt();
-    }
-}
-
-/// Duplicates of the devices' descriptors: the devices themselves are behind the lock while the driver sleeps.
-#[derive(Debug, Default)]
-pub(super) struct Descriptors {
-    devices: usize,
-    owned: Vec<OwnedFd>,
-}
-
-impl Descriptors {
-    /// Follows the devices that were attached since.
-    pub(super) fn refresh(&mut self, shared: &Shared) -> io::Result<()> {
-        shared.devices(|devices| {
-            for device in devices.skip(self.devices) {
-                self.devices += 1;
-                if let Some(fd) = device.as_fd() {
-                    self.owned.push(fd.try_clone_to_owned()?);
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Hands over those that were found since the last call.
-    #[cfg(feature = "tokio")]
-    pub(super) fn take(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.owned)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.owned.iter().map(AsFd::as_fd)
     }
 }
 

@@ -4,8 +4,10 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Net;
+use super::shared::Shared;
 use super::socket::Socket;
 use super::wakers::Interest;
 use crate::buf::frame::InterfaceId;
@@ -24,6 +26,11 @@ impl RawSocket {
     /// Too many sockets.
     pub fn open(net: &Net, family: Family, protocol: u8) -> io::Result<Self> {
         Ok(Self { socket: net.open(|stack, _| stack.raw_open(family, protocol))? })
+    }
+
+    /// The stack.
+    pub(crate) fn only_shared(&self) -> Option<&Arc<Shared>> {
+        Some(self.socket.shared())
     }
 
     /// Receives and sends with this address of ours alone; `None` for any.

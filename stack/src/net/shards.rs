@@ -1,5 +1,5 @@
-//! Several shards as one host: a stack for each queue of a device, behind a lock of its own and driven by a thread of its own.
-//! What a queue brings for another shard is handed over through a bounded queue without a lock.
+//! Several shards as one host: a stack for each queue of a device, behind a lock of its own and driven by a thread of
+//! its own. What a queue brings for another shard is handed over through a bounded queue without a lock.
 //!
 //! ```text
 //!   queue 0 --> shard 0 --\    sockets: a listener, or a datagram socket, has a part in each shard;
@@ -60,13 +60,13 @@ impl Net {
     /// flow between its endpoints ([`Shard::owner`]); new ones are opened in the shards by turns. A raw socket lives in
     /// the first shard, and hears of TCP and UDP only the flows of that.
     ///
-    /// The stacks have the secrets of one host, by one seed; the limits of `config` are those of each. The first answers
-    /// ARP, neighbour discovery and echo requests, and reports groups. Whatever queue a frame comes by, the shard gets it
-    /// whose it is: [`steering`](crate::ip::steering) says which. To send a datagram from a socket that is bound to no
-    /// address asks the first shard for the address that it leaves with; to bind to one spares that.
+    /// The stacks have the secrets of one host, by one seed; the limits of `config` are those of each. The first
+    /// answers ARP, neighbour discovery and echo requests, and reports groups. Whatever queue a frame comes by, the
+    /// shard gets it whose it is: [`steering`](crate::ip::steering) says which. To send a datagram from a socket that
+    /// is bound to no address asks the first shard for the address that it leaves with; to bind to one spares that.
     ///
-    /// An application that is cut in the same way as the host opens its sockets in the single [`shards`](Net::shards), and
-    /// runs each part on the thread that drives it.
+    /// An application that is cut in the same way as the host opens its sockets in the single [`shards`](Net::shards),
+    /// and runs each part on the thread that drives it.
     pub fn sharded(config: Config, count: usize) -> Self {
         Self::with_shards(&config, count, &Clock::system())
     }
@@ -87,8 +87,8 @@ impl Net {
 
     /// The shards of the host, each as a net of its own; only this one if it has no others.
     ///
-    /// A socket that is opened in one of them is known to that one alone. A stream gets a port by which the flow is that
-    /// shard's; a listener accepts only the flows that are.
+    /// A socket that is opened in one of them is known to that one alone. A stream gets a port by which the flow is
+    /// that shard's; a listener accepts only the flows that are.
     pub fn shards(&self) -> impl ExactSizeIterator<Item = Self> {
         self.all_shared().iter().map(|shared| Self::from_shared(shared.clone()))
     }
@@ -140,8 +140,8 @@ impl Net {
         }
     }
 
-    /// Where a connection is to be opened: where its flow belongs if its port is chosen already, or in the next in turn,
-    /// which chooses a port to suit.
+    /// Where a connection is to be opened: where its flow belongs if its port is chosen already, or in the next in
+    /// turn, which chooses a port to suit.
     pub(super) fn home_of_stream(&self, remote: SocketAddr, local: Option<SocketAddr>) -> Self {
         let Some(shards) = &self.shards else { return self.clone() };
         let index = match local.filter(|local| local.port() != 0) {

@@ -1,26 +1,26 @@
 //! The stack that sockets, tasks and a driver share.
 
 use core::fmt;
+use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
-use std::{io, mem};
 
 use super::clock::Clock;
+use super::port::{Asking, BATCH, DeviceErrors, Port};
+use super::seat::Seat;
 use super::shards::HandOvers;
 use super::shards::post::PostOffice;
-use super::wakers::{Interest, SocketWakers, TimeWakers};
+use super::wakers::{Interest, SocketWakers, TimeWakers, Wakers};
 use crate::Stack;
 use crate::buf::frame::{InterfaceId, Medium, Offload, RxFrame, TxFrame};
 use crate::device::Device;
 use crate::error::Error;
-use crate::event::{Event, Observation};
+use crate::event::Event;
 use crate::socket::table::SocketId;
 use crate::time::{Duration, Instant};
 use crate::why::Why;
-
-/// Frames taken from one device before the others and the applications get their turn.
-const BATCH: usize = 64;
 
 /// So many threads that wait for the lock are a crowd, in which the driver's turn comes late.
 const CROWD: usize = 4;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     /// Threads that wait for the lock.
     waiting: AtomicUsize,
     kick: Arc<Kick>,
+    /// Of the newest driver that is a thread of its own.
+    seat: Mutex<Option<Arc<Seat>>>,
 }
 
 /// What is behind the lock.
@@ -47,32 +49,17 @@ pub(crate) struct Inner {
     times: TimeWakers,
     /// Until when the driver sleeps, if it does: who needs it earlier kicks it.
     asleep_until: Option<Instant>,
-    observed: Vec<Event>,
-    /// Who waits for decisions.
+    /// What is to leave waits: the driver polls a task first, whose answers take the acknowledgments along.
+    held: bool,
+    /// Nothing is due before in the stack, nobody's time comes, and nothing is to be sent; unknown after a change.
+    quiet_until: Option<Instant>,
+    observed: VecDeque<Event>,
+    /// Events of interfaces that found no room in `observed`.
+    pub(crate) observed_lost: u64,
+    /// Who waits for decisions, or for events of interfaces.
     watchers: Vec<Waker>,
     /// What a device failed with while another thread stood in for the driver, which is to end by it.
     failed: Option<io::Error>,
-}
-
-/// A device and the interface that it carries.
-struct Port {
-    interface: InterfaceId,
-    medium: Medium,
-    device: Box<dyn Device>,
-    errors: DeviceErrors,
-}
-
-/// What went wrong at a device while it was driven.
-#[derive(Clone, Debug, Default)]
-pub struct DeviceErrors {
-    /// Frames that the device did not take: full, or too large for it.
-    pub refused: u64,
-    /// Frames that came and were lost because nobody took them in time, as far as the device knows.
-    pub missed: u64,
-    /// Failed reads.
-    pub failed_reads: u64,
-    /// The last error, as text.
-    pub last: Option<String>,
 }
 
 impl Shared {
@@ -85,11 +72,20 @@ impl Shared {
             sockets: SocketWakers::default(),
             times: TimeWakers::default(),
             asleep_until: None,
-            observed: Vec::new(),
+            held: false,
+            quiet_until: None,
+            observed: VecDeque::new(),
+            observed_lost: 0,
             watchers: Vec::new(),
             failed: None,
         };
-        Arc::new(Self { clock, inner: Mutex::new(inner), waiting: AtomicUsize::new(0), kick })
+        Arc::new(Self {
+            clock,
+            inner: Mutex::new(inner),
+            waiting: AtomicUsize::new(0),
+            kick,
+            seat: Mutex::default(),
+        })
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -98,11 +94,31 @@ impl Shared {
 
     /// Runs `f` on the stack, sends what it led to from this very thread, and wakes whom it concerns.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> R {
-        let mut wake = Vec::new();
+        self.with_if(f, |_| true, false)
+    }
+
+    /// As `with`; what it leads to need not leave before what a driver holds.
+    pub(crate) fn with_held<R>(&self, f: impl FnOnce(&mut Inner, Instant) -> R) -> R {
+        self.with_if(f, |_| true, true)
+    }
+
+    /// As `with`; there is something to send, or somebody to wake, only if `changes` says so of the result. If it
+    /// `waits`, a driver that holds back goes on doing so.
+    fn with_if<R>(
+        &self,
+        f: impl FnOnce(&mut Inner, Instant) -> R,
+        changes: impl FnOnce(&R) -> bool,
+        waits: bool,
+    ) -> R {
+        let mut wake = Wakers::new();
         let mut inner = self.lock();
         let now = self.clock.now();
         let result = f(&mut inner, now);
-        inner.settle(now, &mut wake);
+        if changes(&result) {
+            inner.quiet_until = None;
+            inner.held &= waits;
+            inner.settle(now, &mut wake);
+        }
         if self.waiting.load(Ordering::Relaxed) >= CROWD {
             // The driver is one of many: whoever has the lock does its work, before a device's queue overflows.
             inner.stand_in(now, &mut wake);
@@ -112,15 +128,16 @@ impl Shared {
     }
 
     /// Runs `f` on the tasks that wait for a time: nothing is to be sent for them.
-    pub(crate) fn with_times<R>(&self, f: impl FnOnce(&mut TimeWakers, Instant) -> R) -> R {
+    pub(crate) fn with_times<R>(&self, f: impl FnOnce(&mut TimeWakers) -> R) -> R {
         let mut inner = self.lock();
-        let result = f(&mut inner.times, self.clock.now());
-        self.leave(inner, Vec::new());
+        let result = f(&mut inner.times);
+        inner.quiet_until = None;
+        self.leave(inner, Wakers::new());
         result
     }
 
     /// Unlocks, then wakes: the driver too, if it is needed earlier than it thinks.
-    fn leave(&self, mut inner: MutexGuard<'_, Inner>, wake: Vec<Waker>) {
+    fn leave(&self, mut inner: MutexGuard<'_, Inner>, wake: Wakers) {
         let earlier = |until| inner.failed.is_some() || inner.poll_timeout().is_some_and(|at| at < until);
         let kick = inner.asleep_until.is_some_and(earlier);
         if kick {
@@ -141,20 +158,22 @@ impl Shared {
         interest: Interest,
         f: impl FnOnce(&mut Stack, Instant) -> Result<R, Error>,
     ) -> Poll<io::Result<R>> {
-        self.with(|inner, now| match f(&mut inner.stack, now) {
+        let attempt = |inner: &mut Inner, now| match f(&mut inner.stack, now) {
             Err(Error::WouldBlock) => {
                 inner.sockets.register(id, interest, cx);
                 Poll::Pending
             }
             result => Poll::Ready(result.map_err(Into::into)),
-        })
+        };
+        // What would block has changed nothing. Who reads may be about to answer.
+        self.with_if(attempt, Poll::is_ready, interest == Interest::Read)
     }
 
     /// Closes a socket's handle and wakes who still waits for it.
     pub(crate) fn close(&self, id: SocketId) {
         self.with(|inner, now| {
             inner.stack.close(now, id);
-            let mut wake = Vec::new();
+            let mut wake = Wakers::new();
             inner.sockets.remove(id, &mut wake);
             wake
         })
@@ -168,42 +187,94 @@ impl Shared {
         *self.kick.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(kick));
     }
 
+    /// Names the seat of the newest driver.
+    pub(crate) fn set_seat(&self, seat: Arc<Seat>) {
+        *self.seat.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
+    }
+
+    /// The seat of the newest driver that is a thread of its own.
+    pub(crate) fn seat(&self) -> Option<Arc<Seat>> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets the driver end by what a device failed with in another thread's hands.
+    pub(crate) fn fail(&self, error: io::Error) {
+        self.lock().failed = Some(error);
+    }
+
+    /// How many tasks wait for something.
+    pub(crate) fn waiting_tasks(&self) -> usize {
+        self.lock().waiting_tasks()
+    }
+
     /// A driver's turn: takes what the devices have and what is due.
     ///
     /// # Errors
     /// A device is gone.
-    pub(crate) fn drive(&self) -> io::Result<Turn> {
-        let mut wake = Vec::new();
+    pub(crate) fn drive(&self, asking: Asking) -> io::Result<Turn> {
+        self.turn(asking, false)
+    }
+
+    /// The same, but what that leads to leaves with the next that an application sends, or when it is let go.
+    ///
+    /// # Errors
+    /// A device is gone.
+    pub(crate) fn drive_and_hold(&self, asking: Asking) -> io::Result<Turn> {
+        self.turn(asking, true)
+    }
+
+    fn turn(&self, asking: Asking, holds: bool) -> io::Result<Turn> {
+        let mut wake = Wakers::new();
         let mut inner = self.lock();
         inner.asleep_until = None;
         let now = self.clock.now();
         if let Some(error) = inner.failed.take() {
             return Err(error);
         }
-        let Received { frames, more } = inner.receive(now)?;
-        inner.stack.handle_timeout(now);
-        inner.times.take_due(now, &mut wake);
-        inner.settle(now, &mut wake);
+        let Received { frames, more } = inner.receive(now, asking)?;
+        let is_due = inner.quiet_until.is_none_or(|until| until <= now);
+        if is_due {
+            inner.stack.handle_timeout(now);
+            inner.times.take_due(now, &mut wake);
+        }
+        if is_due || frames {
+            inner.quiet_until = None;
+            inner.held = holds;
+            inner.settle(now, &mut wake);
+        }
+        if !frames {
+            // Whoever asks again and again need not ask for that, too.
+            inner.quiet();
+        }
+        let (waiting, devices, held) = (inner.waiting_tasks(), inner.ports.len(), inner.held);
         drop(inner);
         wake.into_iter().for_each(Waker::wake);
-        Ok(Turn { now, frames, more })
+        Ok(Turn { now, frames, more, held, waiting, devices })
     }
 
-    /// How long a driver may sleep unless a device has something (`None`: no deadline). Until its next turn, who needs it
-    /// earlier kicks it.
-    pub(crate) fn fall_asleep(&self) -> Option<Duration> {
+    /// Lets go of what a driver's turn has held, unless it has left already.
+    pub(crate) fn let_go(&self) {
+        self.with_if(|inner, _| core::mem::take(&mut inner.held), |&held| held, false);
+    }
+
+    /// How long a driver that knows of `devices` devices may sleep unless one has something (`None`: no deadline); not
+    /// at all if there are others. Until its next turn, who needs it earlier kicks it.
+    pub(crate) fn fall_asleep(&self, devices: usize) -> Option<Duration> {
         let mut inner = self.lock();
-        if inner.failed.is_some() {
+        if inner.failed.is_some() || inner.ports.len() != devices {
             return Some(Duration::ZERO);
         }
-        let deadline = inner.poll_timeout();
-        inner.asleep_until = Some(deadline.unwrap_or(Instant::MAX));
-        deadline.map(|at| at.since(self.clock.now()))
+        let until = inner.quiet().min(inner.device_timeout().unwrap_or(Instant::MAX));
+        inner.asleep_until = Some(until);
+        (until != Instant::MAX).then(|| until.since(self.clock.now()))
     }
 
     pub(crate) fn attach(&self, interface: InterfaceId, device: Box<dyn Device>) {
-        let medium = device.capabilities().medium;
-        self.lock().ports.push(Port { interface, medium, device, errors: DeviceErrors::default() });
+        {
+            let mut inner = self.lock();
+            inner.quiet_until = None;
+            inner.ports.push(Port::new(interface, device));
+        }
         // The driver does not wait on its descriptor yet.
         self.kick.kick();
     }
@@ -211,15 +282,13 @@ impl Shared {
     /// Looks at the devices: a driver asks them for what to wait on.
     pub(crate) fn devices<R>(&self, f: impl FnOnce(&mut dyn Iterator<Item = &dyn Device>) -> R) -> R {
         let inner = self.lock();
-        f(&mut inner.ports.iter().map(|port| &*port.device as &dyn Device))
+        f(&mut inner.ports.iter().map(Port::device))
     }
 
     pub(crate) fn device_errors(&self, interface: InterfaceId) -> DeviceErrors {
         let mut inner = self.lock();
-        let Some(port) = inner.ports.iter_mut().find(|p| p.interface == interface) else {
-            return DeviceErrors::default();
-        };
-        DeviceErrors { missed: port.device.missed(), ..port.errors.clone() }
+        let port = inner.ports.iter_mut().find(|port| port.interface() == interface);
+        port.map(Port::errors).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -237,7 +306,7 @@ impl Shared {
 }
 
 /// How a driver's turn went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Turn {
     /// When it was.
     pub(crate) now: Instant,
@@ -245,6 +314,12 @@ pub(crate) struct Turn {
     pub(crate) frames: bool,
     /// A device may have more: the next turn is due at once.
     pub(crate) more: bool,
+    /// What there is to send waits for [`Shared::let_go`].
+    pub(crate) held: bool,
+    /// Tasks that wait for something afterwards.
+    pub(crate) waiting: usize,
+    /// Devices that were asked.
+    pub(crate) devices: usize,
 }
 
 /// What the devices had.
@@ -257,19 +332,40 @@ struct Received {
 impl Inner {
     /// When the driver is needed even if nothing happens.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let devices = self.ports.iter().filter_map(|p| p.device.poll_timeout());
-        devices.chain(self.stack.poll_timeout()).chain(self.times.poll_timeout()).min()
+        let deadlines = [self.device_timeout(), self.stack.poll_timeout(), self.times.poll_timeout()];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// Events of interfaces since the last call; those of sockets have woken their tasks.
-    pub(crate) fn take_observed(&mut self) -> Vec<Event> {
-        mem::take(&mut self.observed)
+    /// Until when nothing is due in the stack, and nobody's time comes.
+    fn quiet(&mut self) -> Instant {
+        let due = || self.stack.poll_timeout().into_iter().chain(self.times.poll_timeout()).min();
+        let until = self.quiet_until.or_else(due).unwrap_or(Instant::MAX);
+        self.quiet_until = Some(until);
+        until
     }
 
-    /// The next decision of an observed connection; the task is woken when there is one.
-    pub(crate) fn poll_decision(&mut self, cx: &Context<'_>) -> Poll<Observation> {
-        if let Some(observation) = self.stack.poll_decision() {
-            return Poll::Ready(observation);
+    /// When a device wants to be asked: that may be news after any question, though nothing came of it.
+    fn device_timeout(&self) -> Option<Instant> {
+        self.ports.iter().filter_map(|port| port.device().poll_timeout()).min()
+    }
+
+    fn waiting_tasks(&self) -> usize {
+        self.sockets.count() + self.times.count() + self.watchers.len()
+    }
+
+    /// The next event of an interface, if there is one already; those of sockets have woken their tasks.
+    pub(crate) fn take_observed(&mut self) -> Option<Event> {
+        self.observed.pop_front()
+    }
+
+    /// What `take` finds; the task is woken when there may be something. It takes decisions, or events of interfaces.
+    pub(crate) fn poll_watched<T>(
+        &mut self,
+        cx: &Context<'_>,
+        take: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Poll<T> {
+        if let Some(found) = take(self) {
+            return Poll::Ready(found);
         }
         if !self.watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.watchers.push(cx.waker().clone());
@@ -278,7 +374,7 @@ impl Inner {
     }
 
     /// Wakes the tasks whose time has come; for a driver that moves the clock itself.
-    pub(crate) fn take_due(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+    pub(crate) fn take_due(&mut self, now: Instant, wake: &mut Wakers) {
         self.times.take_due(now, wake);
     }
 
@@ -312,7 +408,7 @@ impl Inner {
             let frame = self.stack.poll_transmit(now, interface)?;
             if !mutes(self.office.as_deref_mut(), &frame) {
                 frame.copy_to(out);
-                return Some((frame.offload, frame.why));
+                return Some((frame.offload, *frame.why));
             }
         }
     }
@@ -328,26 +424,14 @@ impl Inner {
     }
 
     /// Feeds a batch from each device.
-    fn receive(&mut self, now: Instant) -> io::Result<Received> {
+    fn receive(&mut self, now: Instant, asking: Asking) -> io::Result<Received> {
         let handed = self.take_handed(now);
         let mut received = Received { frames: handed > 0, more: handed == BATCH };
-        for port in &mut self.ports {
-            let mut taken = 0;
-            while taken < BATCH {
-                match port.device.recv(now) {
-                    Ok(Some(frame)) => {
-                        let office = self.office.as_deref_mut();
-                        feed(&mut self.stack, office, now, (port.interface, port.medium), frame);
-                    }
-                    Ok(None) => break,
-                    Err(error) => {
-                        port.errors.failed_reads += 1;
-                        port.errors.last = Some(error.to_string());
-                        return Err(error);
-                    }
-                }
-                taken += 1;
-            }
+        let Self { ports, stack, office, .. } = self;
+        for port in ports {
+            let taken = port.receive(now, asking, |from, frame| {
+                feed(stack, office.as_deref_mut(), now, from, frame);
+            })?;
             received.frames |= taken > 0;
             received.more |= taken == BATCH;
         }
@@ -356,42 +440,45 @@ impl Inner {
     }
 
     /// A driver's turn in another thread's hands. Deadlines are left to the driver: a late timer loses nothing.
-    fn stand_in(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+    fn stand_in(&mut self, now: Instant, wake: &mut Wakers) {
         if self.failed.is_some() {
             return;
         }
-        if let Err(error) = self.receive(now) {
+        if let Err(error) = self.receive(now, Asking::ToTheEnd) {
             self.failed = Some(error);
         }
         self.settle(now, wake);
     }
 
-    /// Sends what is ready and collects whom the events concern.
-    pub(crate) fn settle(&mut self, now: Instant, wake: &mut Vec<Waker>) {
-        for port in &mut self.ports {
-            while let Some(frame) = self.stack.poll_transmit(now, port.interface) {
-                if mutes(self.office.as_deref_mut(), &frame) {
-                    continue;
-                }
-                if let Err(error) = port.device.send(now, &frame) {
-                    port.errors.refused += 1;
-                    port.errors.last = Some(error.to_string());
-                }
-            }
-            match port.device.flush(now) {
-                Ok(lost) => port.errors.refused += lost as u64,
-                Err(error) => port.errors.last = Some(error.to_string()),
-            }
+    /// Sends what is ready, unless it is held, and collects whom the events concern.
+    pub(crate) fn settle(&mut self, now: Instant, wake: &mut Wakers) {
+        if !self.held {
+            self.transmit(now);
         }
-        if self.stack.has_decisions() {
-            wake.append(&mut self.watchers);
-        }
+        let mut news = self.stack.has_decisions();
         while let Some(event) = self.stack.poll_event() {
             match event {
                 Event::Socket(id) => self.sockets.take(id, self.stack.readiness(id), wake),
-                other if self.observed.len() < MAX_OBSERVED => self.observed.push(other),
-                _ => {}
+                other if self.observed.len() < other.share_of(MAX_OBSERVED) => {
+                    self.observed.push_back(other);
+                    news = true;
+                }
+                _ => self.observed_lost += 1,
             }
+        }
+        if news {
+            wake.extend(self.watchers.drain(..));
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        for port in &mut self.ports {
+            while let Some(frame) = self.stack.poll_transmit(now, port.interface()) {
+                if !mutes(self.office.as_deref_mut(), &frame) {
+                    port.send(now, &frame);
+                }
+            }
+            port.flush(now);
         }
     }
 }

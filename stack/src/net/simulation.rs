@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::link::InterfaceConfig;
 use crate::sim::{self, LinkConfig, LinkId, Node, NodeId, SwitchKind};
 use crate::time::{Duration, Instant};
+use crate::why::Why;
 
 /// Largest IP packet of a simulated interface, unless its configuration says less.
 const MTU: usize = 1500;
@@ -39,6 +40,8 @@ pub struct Simulation {
 pub struct Host {
     net: Net,
     frame: Vec<u8>,
+    /// Why it is sent.
+    why: Why,
     /// By which queue the next frame comes.
     queue: usize,
 }
@@ -115,8 +118,8 @@ impl Simulation {
         self.add_sharded_host(name, config, interface, 1)
     }
 
-    /// As `add_host`, a host of several shards ([`Net::sharded`]). Its interface has a queue for each and no memory: frames
-    /// come by one queue after the other, whose ever they are.
+    /// As `add_host`, a host of several shards ([`Net::sharded`]). Its interface has a queue for each and no memory:
+    /// frames come by one queue after the other, whose ever they are.
     ///
     /// # Errors
     /// As `add_host`.
@@ -127,12 +130,40 @@ impl Simulation {
         interface: InterfaceConfig,
         shards: usize,
     ) -> io::Result<(NodeId, Net)> {
-        let net = Net::with_shards(&config, shards, &self.clock);
         let capabilities = Capabilities::plain(Medium::Ethernet, interface.mtu.unwrap_or(MTU));
+        self.add_host_on(name, config, interface, (shards, capabilities))
+    }
+
+    /// As `add_sharded_host`, a host whose interface takes merged frames and completes checksums. The link gets single
+    /// segments all the same; what arrives is merged if [`sim::Network::merge_received`] says so.
+    ///
+    /// # Errors
+    /// As `add_host`.
+    pub fn add_merging_host(
+        &mut self,
+        name: &str,
+        config: Config,
+        interface: InterfaceConfig,
+        shards: usize,
+    ) -> io::Result<(NodeId, Net)> {
+        let capabilities = Capabilities::plain(Medium::Ethernet, interface.mtu.unwrap_or(MTU)).merging();
+        self.add_host_on(name, config, interface, (shards, capabilities))
+    }
+
+    fn add_host_on(
+        &mut self,
+        name: &str,
+        config: Config,
+        interface: InterfaceConfig,
+        (shards, capabilities): (usize, Capabilities),
+    ) -> io::Result<(NodeId, Net)> {
+        let net = Net::with_shards(&config, shards, &self.clock);
         for shard in net.shards() {
             shard.with_stack(|stack, now| stack.add_interface(now, interface.clone(), capabilities))?;
         }
-        let node = self.network.add_node(name, Host { net: net.clone(), frame: Vec::new(), queue: 0 });
+        let node = self
+            .network
+            .add_node(name, Host { net: net.clone(), frame: Vec::new(), why: Why::FOREIGN, queue: 0 });
         self.nets.push(net.clone());
         Ok((node, net))
     }
@@ -283,7 +314,8 @@ impl Node for Host {
         let mut shards = self.net.all_shared().iter();
         let (offload, why) = shards
             .find_map(|shared| shared.with(|inner, _| inner.copy_transmit(now, interface(port), bytes)))?;
-        Some(TxFrame { head: bytes, body: [&[], &[]], offload, why })
+        self.why = why;
+        Some(TxFrame { head: bytes, body: [&[], &[]], offload, why: &self.why })
     }
 }
 

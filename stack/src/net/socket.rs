@@ -29,6 +29,10 @@ impl Socket {
         Self { shared: self.shared.clone(), id }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     pub(super) fn net(&self) -> Net {
         Net::from_shared(self.shared.clone())
     }
@@ -46,7 +50,7 @@ impl Socket {
         &self,
         f: impl FnOnce(&mut Stack, Instant, SocketId) -> Result<R, Error>,
     ) -> io::Result<R> {
-        self.shared.with(|inner, now| f(&mut inner.stack, now, self.id)).map_err(Into::into)
+        self.shared.with_held(|inner, now| f(&mut inner.stack, now, self.id)).map_err(Into::into)
     }
 
     /// Something that may have to wait.

@@ -12,6 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::Net;
 use super::shards::group::Group;
+use super::shared::Shared;
 use super::socket::Socket;
 use super::wakers::Interest;
 use crate::Stack;
@@ -35,6 +36,10 @@ pub struct TcpStream {
 }
 
 impl TcpListener {
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// Handshakes under way, and connections not yet accepted, that a listener keeps unless told otherwise.
     pub const BACKLOG: usize = 128;
 
@@ -60,6 +65,11 @@ impl TcpListener {
         change(&mut settings);
         let listen = |stack: &mut Stack, _, address| stack.tcp_listen(address, backlog, settings.clone());
         Ok(Self { group: Group::open(net, address, listen)? })
+    }
+
+    /// The stack, if there is but one.
+    pub(crate) fn only_shared(&self) -> Option<&Arc<Shared>> {
+        self.group.only_shared()
     }
 
     /// Where it listens; with the port that was chosen if 0 was asked for.
@@ -89,6 +99,10 @@ impl TcpListener {
 }
 
 impl TcpStream {
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     pub(super) fn new(socket: Socket) -> Self {
         Self { socket: Arc::new(socket) }
     }
@@ -121,8 +135,8 @@ impl TcpStream {
         Ok(stream)
     }
 
-    /// Connects to `remote` and writes all of `data`, as much of it in the SYN as may be (TCP Fast Open, RFC 7413): that
-    /// saves a round trip if the server has given its cookie before; otherwise one is asked for.
+    /// Connects to `remote` and writes all of `data`, as much of it in the SYN as may be (TCP Fast Open, RFC 7413):
+    /// that saves a round trip if the server has given its cookie before; otherwise one is asked for.
     ///
     /// As a SYN can arrive twice, `data` must be such that it does no harm when a server acts on it twice.
     ///
@@ -140,6 +154,11 @@ impl TcpStream {
             .await?;
         stream.write_all(&data[taken..]).await?;
         Ok(stream)
+    }
+
+    /// The stack.
+    pub(crate) fn only_shared(&self) -> Option<&Arc<Shared>> {
+        Some(self.socket.shared())
     }
 
     /// Our end.

@@ -11,9 +11,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use super::driver::Descriptors;
+use super::busy::BusyPoll;
+use super::port::Asking;
 use super::shared::Shared;
-use super::{Net, TcpStream};
+use super::wheel::Descriptors;
+use super::{Driver, DriverBuilder, Net, TcpStream};
 
 /// Moves `net` for as long as it is polled: spawn it, or select on it. Sockets of the same runtime then need no thread.
 ///
@@ -23,33 +25,49 @@ use super::{Net, TcpStream};
 /// # Errors
 /// A device is gone.
 pub async fn drive(net: Net) -> io::Result<()> {
-    let mut shards: Vec<_> =
-        net.all_shared().iter().map(|shared| Box::pin(drive_one(shared.clone()))).collect();
-    core::future::poll_fn(|cx| {
-        let mut ended = shards.iter_mut().map(|shard| shard.as_mut().poll(cx));
-        ended.find(Poll::is_ready).unwrap_or(Poll::Pending)
-    })
-    .await
+    Driver::builder(&net).drive().await
 }
 
-async fn drive_one(shared: Arc<Shared>) -> io::Result<()> {
+impl DriverBuilder {
+    /// As [`drive`], which moves the net for as long as it is polled. Before it sleeps, other tasks of the runtime get
+    /// their turn as often as the devices are asked.
+    ///
+    /// # Errors
+    /// A device is gone.
+    pub async fn drive(self) -> io::Result<()> {
+        let one = |shared: &Arc<Shared>| Box::pin(drive_one(shared.clone(), BusyPoll::new(self.busy_poll)));
+        let mut shards: Vec<_> = self.net.all_shared().iter().map(one).collect();
+        core::future::poll_fn(|cx| {
+            let mut ended = shards.iter_mut().map(|shard| shard.as_mut().poll(cx));
+            ended.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+}
+
+async fn drive_one(shared: Arc<Shared>, mut busy: BusyPoll) -> io::Result<()> {
     let notify = Arc::new(Notify::new());
     let kick = notify.clone();
     shared.set_kick(move || kick.notify_one());
     let mut descriptors = Descriptors::default();
     let mut devices: Vec<AsyncFd<OwnedFd>> = Vec::new();
     loop {
-        if shared.drive()?.more {
+        let turn = shared.drive(Asking::ToTheEnd)?;
+        if turn.frames {
+            busy.handle_frame(turn.now);
+        }
+        if turn.more || busy.asks(turn.now) {
             tokio::task::yield_now().await;
             continue;
         }
+        busy.sleep();
         descriptors.refresh(&shared)?;
         for fd in descriptors.take() {
             #[allow(deprecated, reason = "its successor is unsafe; an `OwnedFd` is what it asks for")]
             devices.push(AsyncFd::new(fd)?);
         }
         let asleep = async {
-            match shared.fall_asleep() {
+            match shared.fall_asleep(descriptors.devices) {
                 Some(span) => tokio::time::sleep(span.into()).await,
                 None => core::future::pending().await,
             }

@@ -5,9 +5,11 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::Net;
 use super::shards::group::Group;
+use super::shared::Shared;
 use super::socket::Socket;
 use super::wakers::Interest;
 use crate::Stack;
@@ -29,6 +31,10 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// Opens a socket on `local` (an unspecified IPv6 address takes IPv4 too, port 0 an ephemeral one).
     ///
     /// # Errors
@@ -45,6 +51,11 @@ impl UdpSocket {
         let group = Group::open(net, local, |stack, _, local| stack.udp_bind_with(local, options))?;
         let bound = group.first().local_addr()?;
         Ok(Self { group, bound, net: net.clone(), home: AtomicUsize::new(0) })
+    }
+
+    /// The stack, if there is but one.
+    pub(crate) fn only_shared(&self) -> Option<&Arc<Shared>> {
+        self.group.only_shared()
     }
 
     /// Where it is bound; the address too once it is connected.
@@ -89,8 +100,8 @@ impl UdpSocket {
         poll_fn(|cx| self.poll_send_to(cx, bytes, None)).await
     }
 
-    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter, to `remote` or to whom the socket is
-    /// connected; a device that merges datagrams gets up to 64 KiB of them in one call.
+    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter, to `remote` or to whom the socket
+    /// is connected; a device that merges datagrams gets up to 64 KiB of them in one call.
     ///
     /// # Errors
     /// As `send_to`; more than the queue ever holds.

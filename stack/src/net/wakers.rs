@@ -4,21 +4,27 @@ use std::collections::BTreeMap;
 use std::task::{Context, Waker};
 
 use slotmap::SecondaryMap;
+use smallvec::SmallVec;
 
 use crate::event::Readiness;
 use crate::socket::table::SocketId;
 use crate::time::Instant;
 
+/// Whom to wake, seldom more than a few.
+pub(crate) type Wakers = SmallVec<[Waker; 4]>;
+
 /// Tasks that wait for sockets.
 #[derive(Debug, Default)]
 pub(crate) struct SocketWakers {
     sockets: SecondaryMap<SocketId, Waiting>,
+    /// How many wait, all sockets together.
+    count: usize,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    to_read: Vec<Waker>,
-    to_write: Vec<Waker>,
+    to_read: Wakers,
+    to_write: Wakers,
 }
 
 /// What a task waits for.
@@ -31,6 +37,11 @@ pub(crate) enum Interest {
 }
 
 impl SocketWakers {
+    /// How many tasks wait.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Has the task woken at the next change that it is interested in.
     pub(crate) fn register(&mut self, id: SocketId, interest: Interest, cx: &Context<'_>) {
         let Some(entry) = self.sockets.entry(id) else { return };
@@ -41,23 +52,27 @@ impl SocketWakers {
         };
         if !wakers.iter().any(|w| w.will_wake(cx.waker())) {
             wakers.push(cx.waker().clone());
+            self.count += 1;
         }
     }
 
     /// Moves those whom the new state of a socket concerns to `wake`.
-    pub(crate) fn take(&mut self, id: SocketId, readiness: Readiness, wake: &mut Vec<Waker>) {
+    pub(crate) fn take(&mut self, id: SocketId, readiness: Readiness, wake: &mut Wakers) {
         let Some(waiting) = self.sockets.get_mut(id) else { return };
+        let before = wake.len();
         if readiness.readable || readiness.read_closed || readiness.closed {
             wake.append(&mut waiting.to_read);
         }
         if readiness.writable || readiness.connected || readiness.write_closed || readiness.closed {
             wake.append(&mut waiting.to_write);
         }
+        self.count -= wake.len() - before;
     }
 
     /// Forgets a closed socket; whoever still waits for it is woken and sees that it is gone.
-    pub(crate) fn remove(&mut self, id: SocketId, wake: &mut Vec<Waker>) {
+    pub(crate) fn remove(&mut self, id: SocketId, wake: &mut Wakers) {
         if let Some(mut waiting) = self.sockets.remove(id) {
+            self.count -= waiting.to_read.len() + waiting.to_write.len();
             wake.append(&mut waiting.to_read);
             wake.append(&mut waiting.to_write);
         }
@@ -77,6 +92,11 @@ impl TimeWakers {
         self.waiting.first_key_value().map(|(&(at, _), _)| at)
     }
 
+    /// How many tasks wait.
+    pub(crate) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Has the task woken at `at`; the key removes or replaces the entry.
     pub(crate) fn register(&mut self, at: Instant, key: &mut Option<u64>, cx: &Context<'_>) {
         let key = *key.get_or_insert_with(|| {
@@ -92,7 +112,7 @@ impl TimeWakers {
     }
 
     /// Moves those whose time has come to `wake`.
-    pub(crate) fn take_due(&mut self, now: Instant, wake: &mut Vec<Waker>) {
+    pub(crate) fn take_due(&mut self, now: Instant, wake: &mut Wakers) {
         while let Some(entry) = self.waiting.first_entry()
             && entry.key().0 <= now
         {

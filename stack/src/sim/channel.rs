@@ -8,7 +8,7 @@ use super::dice::Dice;
 use super::fate::{Counts, Drop, Fate, FateList, Fated, Playback};
 use super::impair::Impairment;
 use super::queue::Queue;
-use crate::buf::frame::{Checksum, Medium, Offload, TxFrame};
+use crate::buf::frame::{Checksum, Medium, Offload, RxFrame, TxFrame};
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
 use crate::wire::ecn;
@@ -276,7 +276,7 @@ impl Channel {
             ecn::mark(&mut slot.bytes[at..]);
         }
         (slot.frame, slot.fate, slot.is_copy) = (number, fate, copy_delay.is_some());
-        (slot.is_special, slot.offload, slot.why) = (passage.is_special, frame.offload, frame.why);
+        (slot.is_special, slot.offload, slot.why) = (passage.is_special, frame.offload, *frame.why);
         if let (Some(corruption), false) = (fate.corrupt, slot.is_copy) {
             // What is to be found out by a checksum needs one first, and one that nobody vouches for.
             if let Checksum::Partial { start, offset } = slot.offload.checksum {
@@ -314,9 +314,14 @@ impl Slot {
 }
 
 impl Delivery<'_> {
+    /// The frame as it is received.
+    pub fn as_rx(&self) -> RxFrame<'_> {
+        RxFrame { bytes: self.bytes, offload: self.offload }
+    }
+
     /// The frame as it is sent on.
     pub fn as_tx(&self) -> TxFrame<'_> {
-        TxFrame { head: self.bytes, body: [&[], &[]], offload: self.offload, why: self.why }
+        TxFrame { head: self.bytes, body: [&[], &[]], offload: self.offload, why: &self.why }
     }
 }
 

@@ -7,25 +7,28 @@ use std::os::fd::BorrowedFd;
 use super::channel::{Channel, Passage};
 use super::fate::FateList;
 use super::impair::Impairment;
+use super::merging::Cutter;
 use super::trace::Comment;
-use crate::buf::frame::{Capabilities, RxFrame, TxFrame};
+use crate::buf::frame::{Capabilities, Medium, RxFrame, TxFrame};
 use crate::capture::{Capture, Direction, InterfaceId, Record};
 use crate::device::Device;
 use crate::time::Instant;
-use crate::why::{Reason, Why};
+use crate::why::Why;
 
 /// How many frames are taken from the device before the first of them is handed on.
 const BATCH: usize = 64;
 
 /// A device with impairments in both directions, named `out` (what we send) and `in` (what we receive).
 ///
-/// It takes no merged frames and no unfinished checksums, so that a fate is one packet's. Frames that it holds leave
-/// when `recv` is called, at the time that `poll_timeout` tells.
+/// It takes no merged frames and no unfinished checksums, and cuts the merged ones that it receives, so that a fate is
+/// one packet's. Frames that it holds leave when `recv` is called, at the time that `poll_timeout` tells.
 #[derive(Debug)]
 pub struct Impaired<D> {
     inner: D,
+    medium: Medium,
     outgoing: Channel,
     incoming: Channel,
+    cutter: Cutter,
     refused: u64,
     capture: Option<(Capture, InterfaceId)>,
     trace: Option<(Vec<Passed>, usize)>,
@@ -52,7 +55,8 @@ impl<D: Device> Impaired<D> {
         let medium = inner.capabilities().medium;
         let outgoing = Channel::new("out", outgoing, seed, 0).on(medium);
         let incoming = Channel::new("in", incoming, seed, 1).on(medium);
-        Self { inner, outgoing, incoming, refused: 0, capture: None, trace: None }
+        let cutter = Cutter::default();
+        Self { inner, medium, outgoing, incoming, cutter, refused: 0, capture: None, trace: None }
     }
 
     /// The device within.
@@ -132,21 +136,26 @@ impl<D: Device> Impaired<D> {
         for _ in 0..BATCH {
             let Some(frame) = self.inner.recv(now)? else { break };
             let RxFrame { bytes, offload } = frame;
-            let why = Why::new(Reason::Foreign);
-            let passage = self.incoming.push(now, &TxFrame { head: bytes, body: [&[], &[]], offload, why });
-            keep(&mut self.trace, || Passed {
-                time: now,
-                direction: Direction::In,
-                passage,
-                why,
-                bytes: bytes.to_vec(),
+            let why = &Why::FOREIGN;
+            let frame = TxFrame { head: bytes, body: [&[], &[]], offload, why };
+            let (incoming, trace, capture) = (&mut self.incoming, &mut self.trace, &self.capture);
+            self.cutter.cut(&frame, self.medium, |frame| {
+                let passage = incoming.push(now, frame);
+                keep(trace, || Passed {
+                    time: now,
+                    direction: Direction::In,
+                    passage,
+                    why: *why,
+                    bytes: frame.to_vec(),
+                });
+                if let (Some((capture, interface)), true) = (capture, passage.fate.is_drop()) {
+                    let comment = passage.fate.comment();
+                    let direction = Some(Direction::In);
+                    let interface = *interface;
+                    let record = Record { interface, time: now, direction, comment: Some(&comment) };
+                    capture.write(&record, &[frame.head]);
+                }
             });
-            if let (Some((capture, interface)), true) = (&self.capture, passage.fate.is_drop()) {
-                let comment = passage.fate.comment();
-                let direction = Some(Direction::In);
-                let record = Record { interface: *interface, time: now, direction, comment: Some(&comment) };
-                capture.write(&record, &[bytes]);
-            }
         }
         Ok(())
     }
@@ -178,12 +187,12 @@ impl<D: Device> Device for Impaired<D> {
             time: now,
             direction: Direction::Out,
             passage,
-            why: frame.why,
+            why: *frame.why,
             bytes: frame.to_vec(),
         });
         if let Some((capture, interface)) = &self.capture {
             let (interface, direction) = (*interface, Some(Direction::Out));
-            let comment = Comment { why: &frame.why, passage: &passage };
+            let comment = Comment { why: frame.why, passage: &passage };
             capture.write(
                 &Record { interface, time: now, direction, comment: Some(&comment) },
                 &[frame.head, frame.body[0], frame.body[1]],

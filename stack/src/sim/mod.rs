@@ -11,6 +11,7 @@ mod host;
 mod impair;
 mod impaired;
 mod link;
+mod merging;
 mod network;
 mod node;
 mod queue;

@@ -10,9 +10,10 @@ use std::io;
 use super::channel::{Channel, Delivery};
 use super::fate::{Counts, FateList};
 use super::link::{Link, LinkConfig, Port};
+use super::merging::{Cutter, Merger};
 use super::node::{Node, Switch, SwitchKind};
 use super::trace::{Comment, Trace, Traced};
-use crate::buf::frame::{RxFrame, TxFrame};
+use crate::buf::frame::{Offload, RxFrame, TxFrame};
 use crate::capture::{Capture, Direction, InterfaceId, Record};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -71,6 +72,8 @@ pub struct Network<N> {
     events_at_once: u32,
     unconnected: u64,
     trace: Option<Trace>,
+    cutter: Cutter,
+    merger: Merger,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,8 @@ struct Plug {
     /// Which end of the link.
     end: usize,
     capture: Option<InterfaceId>,
+    /// Whether segments that arrive together are merged.
+    merges: bool,
 }
 
 /// What happens next.
@@ -117,6 +122,8 @@ impl<N: Node> Network<N> {
             events_at_once: 0,
             unconnected: 0,
             trace: None,
+            cutter: Cutter::default(),
+            merger: Merger::default(),
         }
     }
 
@@ -221,13 +228,29 @@ impl<N: Node> Network<N> {
             }
             let plug = &mut station.ports[port.port];
             assert!(plug.is_none(), "port {} of {} is connected already", port.port, station.name);
-            *plug = Some(Plug { link, end, capture: None });
+            *plug = Some(Plug { link, end, capture: None, merges: false });
             if let Kind::Switch(switch) = &mut station.kind {
                 switch.ensure_port(port.port);
             }
         }
         self.links.push(Link { medium: config.medium, ends, channels, capture: None });
         LinkId(link)
+    }
+
+    /// Lets the interface at a port merge what arrives, from now on: TCP segments that come one after the other at the
+    /// same time reach the node as one frame, as the kernel's GRO has it.
+    ///
+    /// What a node sends as a merged frame (its `Capabilities` say that it may) is cut into segments before it meets
+    /// the link, whether or not anybody merges: each has a fate of its own.
+    ///
+    /// # Panics
+    /// If the port is not connected.
+    pub fn merge_received(&mut self, port: impl Into<Port>) {
+        let Port { node, port } = port.into();
+        let station = &mut self.stations[node.0];
+        let plug = station.ports.get_mut(port).and_then(Option::as_mut);
+        let plug = plug.unwrap_or_else(|| panic!("port {port} of {} is not connected", station.name));
+        plug.merges = true;
     }
 
     /// Writes down the fates on all links from now on, at most `limit` in each direction (None: a million).
@@ -393,18 +416,38 @@ impl<N: Node> Network<N> {
     }
 
     fn deliver(&mut self, link: usize, direction: usize) {
-        let Link { ends, channels, .. } = &mut self.links[link];
-        let Some(delivery) = channels[direction].pop(self.now) else { return };
+        let Link { medium, ends, channels, .. } = &mut self.links[link];
         let Port { node, port } = ends[1 - direction];
         let station = &mut self.stations[node.0];
         station.is_touched = true;
-        station.witness(self.now, port, &delivery);
-        match &mut station.kind {
-            Kind::Switch(switch) => switch.handle(port, &delivery),
-            Kind::Node(node) => {
-                let frame = RxFrame { bytes: delivery.bytes, offload: delivery.offload };
-                node.handle_frame(self.now, port, frame);
+        let merges = station.ports[port].is_some_and(|plug| plug.merges);
+        let mut is_merging = false;
+        // One frame; or, where they are merged, all that arrive at this time.
+        while let Some(delivery) = channels[direction].pop(self.now) {
+            station.witness(self.now, port, &delivery);
+            let node = match &mut station.kind {
+                Kind::Switch(switch) => return switch.handle(port, &delivery),
+                Kind::Node(node) => node,
+            };
+            let RxFrame { bytes, offload } = delivery.as_rx();
+            if is_merging && self.merger.add(bytes, *medium) {
+                continue;
             }
+            if is_merging {
+                let (bytes, offload) = self.merger.finish();
+                node.handle_frame(self.now, port, RxFrame { bytes, offload });
+            }
+            is_merging = merges && offload == Offload::NONE && self.merger.begin(bytes, *medium);
+            if !is_merging {
+                node.handle_frame(self.now, port, RxFrame { bytes, offload });
+                if !merges {
+                    return;
+                }
+            }
+        }
+        if let (true, Kind::Node(node)) = (is_merging, &mut station.kind) {
+            let (bytes, offload) = self.merger.finish();
+            node.handle_frame(self.now, port, RxFrame { bytes, offload });
         }
     }
 
@@ -435,33 +478,35 @@ impl<N: Node> Network<N> {
             self.unconnected += 1;
             return true;
         };
-        let link = &mut self.links[plug.link];
-        let passage = link.channels[plug.end].push(self.now, &frame);
-        let TxFrame { head, body, why, .. } = frame;
-        let comment = Comment { why: &why, passage: &passage };
-        let write = |capture: &Capture, interface| {
-            let direction = Some(Direction::Out);
-            let record = Record { interface, time: self.now, direction, comment: Some(&comment) };
-            capture.write(&record, &[head, body[0], body[1]]);
-        };
-        if let Some((capture, interfaces)) = &link.capture {
-            write(capture, interfaces[plug.end]);
-        }
-        if let Some((capture, interface)) = capture.as_ref().zip(plug.capture) {
-            write(capture, interface);
-        }
-        if let Some(trace) = &mut self.trace {
-            trace.add(|| Traced {
-                time: self.now,
-                link: LinkId(plug.link),
-                from: NodeId(index),
-                to: link.ends[1 - plug.end].node,
-                passage,
-                why,
-                medium: link.medium,
-                bytes: frame.to_vec(),
-            });
-        }
+        let (now, link, trace) = (self.now, &mut self.links[plug.link], &mut self.trace);
+        self.cutter.cut(&frame, link.medium, |frame| {
+            let passage = link.channels[plug.end].push(now, frame);
+            let TxFrame { head, body, why, .. } = *frame;
+            let comment = Comment { why, passage: &passage };
+            let write = |capture: &Capture, interface| {
+                let direction = Some(Direction::Out);
+                let record = Record { interface, time: now, direction, comment: Some(&comment) };
+                capture.write(&record, &[head, body[0], body[1]]);
+            };
+            if let Some((capture, interfaces)) = &link.capture {
+                write(capture, interfaces[plug.end]);
+            }
+            if let Some((capture, interface)) = capture.as_ref().zip(plug.capture) {
+                write(capture, interface);
+            }
+            if let Some(trace) = trace {
+                trace.add(|| Traced {
+                    time: now,
+                    link: LinkId(plug.link),
+                    from: NodeId(index),
+                    to: link.ends[1 - plug.end].node,
+                    passage,
+                    why: *why,
+                    medium: link.medium,
+                    bytes: frame.to_vec(),
+                });
+            }
+        });
         true
     }
 }

@@ -105,7 +105,7 @@ impl Switch {
         let last = core::mem::replace(&mut self.current, next);
         self.spare.push(last.bytes);
         let Waiting { bytes, offload, why } = &self.current;
-        Some(TxFrame { head: bytes, body: [&[], &[]], offload: *offload, why: *why })
+        Some(TxFrame { head: bytes, body: [&[], &[]], offload: *offload, why })
     }
 
     /// Notes where the sender is; answers where the receiver is, if that is known.

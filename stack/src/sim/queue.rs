@@ -1,4 +1,5 @@
-//! What waits for the rate of one direction, and how the queue tells that it is too long (RFC 3168 section 5, RFC 8289).
+//! What waits for the rate of one direction, and how the queue tells that it is too long (RFC 3168 section 5, RFC
+//! 8289).
 //!
 //! Frames leave in the order in which they come, each at a time that is known when it comes. So what happens to a frame
 //! at the head of the queue is decided when it joins its end.

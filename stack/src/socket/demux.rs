@@ -1,5 +1,6 @@
 //! Who gets a packet: connections by their pair of endpoints, then bound sockets by their port.
 
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use super::endpoint::{Endpoint, Tuple};
@@ -99,8 +100,8 @@ impl Demux {
     /// Enters a connection; false if the pair is taken.
     pub fn connect(&mut self, tuple: Tuple, id: SocketId) -> bool {
         match self.connected.entry(tuple) {
-            std::collections::hash_map::Entry::Occupied(_) => false,
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
                 entry.insert(id);
                 true
             }

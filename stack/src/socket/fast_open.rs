@@ -26,7 +26,8 @@ impl Cookies {
         Self { key, old: None }
     }
 
-    /// From now on `key` counts. What was made under the one before is good until the next change (RFC 7413 section 5.1).
+    /// From now on `key` counts. What was made under the one before is good until the next change (RFC 7413 section
+    /// 5.1).
     pub(crate) fn set_key(&mut self, key: [u8; 16]) {
         self.old = Some(core::mem::replace(&mut self.key, key));
     }
@@ -45,8 +46,8 @@ impl Cookies {
     }
 }
 
-/// RFC 7413 section 4.1.2: a keyed hash of both addresses. SipHash-2-4 of the client's and ours, as Linux has it: servers
-/// of both kinds can share a key behind one address.
+/// RFC 7413 section 4.1.2: a keyed hash of both addresses. SipHash-2-4 of the client's and ours, as Linux has it:
+/// servers of both kinds can share a key behind one address.
 fn make(key: &[u8; 16], local: IpAddr, client: IpAddr) -> FastOpenCookie {
     let mut hasher = SipHasher24::new_with_key(key);
     for address in [client, local] {
@@ -121,7 +122,8 @@ impl ServerCache {
         let pair = (local, server);
         let failed = match report.outcome {
             FastOpenOutcome::Lost => true,
-            // RFC 7413 section 4.1.3.1. A new cookie instead says that the old one is out of date, not that it is in vain.
+            // RFC 7413 section 4.1.3.1. A new cookie instead says that the old one is out of date, not that it is in
+            // vain.
             FastOpenOutcome::Ignored => report.cookie.is_none(),
             FastOpenOutcome::NoData | FastOpenOutcome::Accepted => false,
         };

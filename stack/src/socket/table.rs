@@ -55,9 +55,14 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Whether it neither stands in a ready queue nor is parked.
+    pub(crate) fn may_queue(&self) -> bool {
+        self.queued.is_none() && !self.parked
+    }
+
     /// Puts the socket `id`, whose places these are, into a ready queue, unless it stands in one or is parked.
     pub(crate) fn enqueue(&mut self, ready: &mut ReadyQueues, interface: InterfaceId, id: SocketId) {
-        if self.queued.is_none() && !self.parked {
+        if self.may_queue() {
             self.queued = Some(interface);
             ready.push(interface, id);
         }
@@ -93,8 +98,28 @@ pub(crate) struct UdpEntry {
     pub(crate) socket: UdpSocket,
     /// The pair under which it is connected.
     pub(crate) connected: Option<Tuple>,
-    /// Where the last datagram went, and by which path.
-    pub(crate) path: Option<(SocketAddr, Path)>,
+    /// Where the last datagram went, and by which way.
+    pub(crate) way: Option<Way>,
+}
+
+/// The way to one destination. Valid while the path is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) to: SocketAddr,
+    pub(crate) path: Path,
+    /// The destination is all hosts of the link or of a subnet.
+    pub(crate) broadcast: bool,
+}
+
+impl UdpEntry {
+    pub(crate) const fn new(socket: UdpSocket) -> Self {
+        Self { socket, connected: None, way: None }
+    }
+
+    /// The way to `to` that was found last, if it still holds.
+    pub(crate) fn known_way(&self, to: SocketAddr, generation: u64) -> Option<Way> {
+        self.way.filter(|way| way.to == to && way.path.generation == generation)
+    }
 }
 
 /// What an application may set about the IP header of what it sends.

@@ -16,6 +16,7 @@ pub(crate) struct TimeWaits {
     order: BTreeSet<(Instant, Tuple)>,
     limit: usize,
     overflows: u64,
+    ended: u64,
 }
 
 impl TimeWaits {
@@ -26,6 +27,7 @@ impl TimeWaits {
             order: BTreeSet::new(),
             limit,
             overflows: 0,
+            ended: 0,
         }
     }
 
@@ -36,6 +38,11 @@ impl TimeWaits {
     /// How many left early for want of room.
     pub(crate) fn overflows(&self) -> u64 {
         self.overflows
+    }
+
+    /// How many left when their time was over.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended
     }
 
     pub(crate) fn contains(&self, tuple: &Tuple) -> bool {
@@ -76,6 +83,7 @@ impl TimeWaits {
     /// Forgets those whose time is over.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while self.order.first().is_some_and(|&(at, _)| at <= now) {
+            self.ended += 1;
             self.forget_first();
         }
     }

@@ -24,8 +24,8 @@ impl Stack {
         Ok(self.tcp(id)?.authenticator.as_ref().and_then(|authenticator| authenticator.ao_key_ids()))
     }
 
-    /// Changes the keys of a listener, or of an open connection. As on Linux, MD5 may begin and end while a connection is
-    /// open; TCP-AO may not: such a connection goes on with the keys in use, which must be among `keys`.
+    /// Changes the keys of a listener, or of an open connection. As on Linux, MD5 may begin and end while a connection
+    /// is open; TCP-AO may not: such a connection goes on with the keys in use, which must be among `keys`.
     ///
     /// # Errors
     /// `NoSuchSocket`; a connection for whose peer `keys` have nothing that it could go on with.

@@ -11,8 +11,8 @@ use crate::time::Instant;
 use crate::wire::tcp::{FastOpenCookie, Flags};
 
 impl Stack {
-    /// The Fast Open cookie that a server gave us, as far as it would be used now; `None` if a connection to there would
-    /// have to ask for one, or begin without.
+    /// The Fast Open cookie that a server gave us, as far as it would be used now; `None` if a connection to there
+    /// would have to ask for one, or begin without.
     pub fn tcp_fast_open_cookie(&self, now: Instant, remote: SocketAddr) -> Option<FastOpenCookie> {
         let remote = Endpoint::from(remote);
         let path = self.path_to(None, &remote).ok()?;
@@ -26,9 +26,9 @@ impl Stack {
         self.fast_open_cookies.set_key(key);
     }
 
-    /// Begins a connection as `tcp_connect` does, with the Fast Open option (RFC 7413): if the server's cookie is known,
-    /// the SYN brings as much of `data` as it may; otherwise it asks for a cookie for the next time. Answers how many bytes
-    /// were taken for sending; what is not in the SYN follows the handshake.
+    /// Begins a connection as `tcp_connect` does, with the Fast Open option (RFC 7413): if the server's cookie is
+    /// known, the SYN brings as much of `data` as it may; otherwise it asks for a cookie for the next time. Answers how
+    /// many bytes were taken for sending; what is not in the SYN follows the handshake.
     ///
     /// As a SYN can arrive twice, `data` must be such that it does no harm when a server acts on it twice.
     ///
@@ -77,8 +77,8 @@ impl Stack {
         Some(self.fast_open_cookies.judge(tuple.local.ip, tuple.remote.ip, shown))
     }
 
-    /// What a connection has to say: what a client has learned, and whether one of a listener's is confirmed or over, `ended`
-    /// by a RST of the peer.
+    /// What a connection has to say: what a client has learned, and whether one of a listener's is confirmed or over,
+    /// `ended` by a RST of the peer.
     pub(super) fn handle_fast_open_news(
         &mut self,
         now: Instant,

@@ -30,6 +30,16 @@ impl HeadBuffer {
         &self.bytes[..self.len]
     }
 
+    /// What was written, from `at` on.
+    pub(super) fn written_mut(&mut self, at: usize) -> &mut [u8] {
+        &mut self.bytes[at..self.len]
+    }
+
+    /// What may still be written.
+    pub(super) fn rest_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.len..]
+    }
+
     /// Appends bytes; nothing if there is no room.
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> Option<()> {
         let end = self.len + bytes.len();
@@ -90,8 +100,8 @@ pub(super) fn push_tcp(
     Some(offload)
 }
 
-/// Writes the IP and UDP headers of one datagram, or of a frame that the device cuts into several; the checksum is complete
-/// unless the device completes it.
+/// Writes the IP and UDP headers of one datagram, or of a frame that the device cuts into several; the checksum is
+/// complete unless the device completes it.
 pub(super) fn push_udp(
     head: &mut HeadBuffer,
     ids: &mut Ids,

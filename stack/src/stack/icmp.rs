@@ -3,22 +3,25 @@
 use std::net::IpAddr;
 
 use super::Stack;
-use super::path::LOOPBACK;
 use crate::buf::frame::InterfaceId;
 use crate::ip::icmp::{self, Echo, ErrorKind, IcmpError, Incoming};
 use crate::ip::icmp_error::Problem;
 use crate::ip::input::{Arrival, To};
 use crate::ip::output::Meta;
-use crate::ip::pmtu::Update;
+use crate::ip::rate_limit::Rate;
+use crate::link::DropReason;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::table::{Kind, Socket};
 use crate::time::Instant;
 use crate::why::{Reason, Why};
-use crate::wire::icmpv6;
 use crate::wire::ip::Packet;
 use crate::wire::quote::QuotedTransport;
 use crate::wire::seq::SeqNum;
+use crate::wire::{icmpv6, mld};
 use crate::{raw, tcp, udp};
+
+/// Answers to echo requests that many were asked.
+const GROUP_ECHOES: Rate = Rate { per_second: 10, burst: 10 };
 
 impl Stack {
     /// An ICMP or ICMPv6 message arrived.
@@ -28,10 +31,16 @@ impl Stack {
         let stats = if packet.is_v6() { &mut self.stats.icmp_v6 } else { &mut self.stats.icmp_v4 };
         stats.record(&message);
         match message {
-            Ok(Incoming::EchoRequest(echo)) => self.answer_echo(interface, packet, to, &echo),
+            Ok(Incoming::EchoRequest(echo)) => self.answer_echo(now, interface, packet, to, &echo),
             Ok(Incoming::Error(error)) => self.handle_icmp_error(now, interface, &error),
             Ok(Incoming::Ndp(ndp)) => {
                 self.handle_on_link(now, interface, packet, &icmpv6::Message::Ndp(ndp));
+            }
+            // RFC 3810 section 6.2: a query that does not ask routers to look at it is dropped.
+            Ok(Incoming::Mld(mld::Message::Query(_))) if !packet.router_alert => {
+                if let Some(port) = self.ports.get_mut(interface.0 as usize) {
+                    port.interface.count_drop(DropReason::BadGroup);
+                }
             }
             Ok(Incoming::Mld(mld)) => {
                 self.handle_on_link(now, interface, packet, &icmpv6::Message::Mld(mld));
@@ -63,8 +72,20 @@ impl Stack {
         }
     }
 
-    fn answer_echo(&mut self, interface: InterfaceId, packet: &Packet<'_>, to: To, echo: &Echo<'_>) {
+    fn answer_echo(
+        &mut self,
+        now: Instant,
+        interface: InterfaceId,
+        packet: &Packet<'_>,
+        to: To,
+        echo: &Echo<'_>,
+    ) {
         if !self.config.answer_echo || !icmp::answers_echo(packet, to != To::Us) {
+            return;
+        }
+        if to != To::Us && !self.group_echoes.take(now, GROUP_ECHOES) {
+            // What asks many, in the name of one, is how a flood is made.
+            self.stats.icmp_v6.echo_limited += 1;
             return;
         }
         let own = || self.port(interface).and_then(|port| port.interface.source_for(packet.src));
@@ -122,10 +143,8 @@ impl Stack {
         }
         if let Some(error) = tcp_error(error.kind) {
             tcp.connection.handle_icmp(seq, error);
-        } else if let Some(mtu) = self.learn_mtu(now, error)
-            && let Some(tcp) = self.sockets.get_mut(id).and_then(Socket::tcp_mut)
-        {
-            tcp.connection.handle_path_mtu(now, mtu - super::ip_header_len(tuple.remote.ip));
+        } else if let ErrorKind::PacketTooBig { mtu } = error.kind {
+            self.hear_too_big(now, id, tcp::TooBig { seq, mtu, packet_len: error.packet_len });
         }
         self.settle_tcp(now, id);
         true
@@ -134,7 +153,7 @@ impl Stack {
     fn tell_udp(&mut self, now: Instant, tuple: &Tuple, error: &IcmpError) -> bool {
         let connected = self.udp_demux.connected(tuple);
         let Some(id) = connected.or_else(|| self.udp_demux.bound(&tuple.local)) else { return false };
-        self.learn_mtu(now, error);
+        self.hear_datagram_too_big(now, id, error);
         if let Some(error) = udp_error(error.kind)
             && let Ok(entry) = self.udp_mut(id)
             && entry.socket.handle_error(tuple.remote.into(), error)
@@ -145,39 +164,24 @@ impl Stack {
     }
 
     fn tell_raw(&mut self, now: Instant, error: &IcmpError) -> bool {
-        let mut matched = false;
+        let mut matched = None;
         for index in 0..self.raw_sockets.len() {
             let id = self.raw_sockets[index];
             let Some(Kind::Raw(raw)) = self.sockets.get_mut(id).map(|s| &mut s.kind) else { continue };
             if raw.protocol() != error.quote.protocol.0 {
                 continue;
             }
-            matched = true;
+            matched = Some(id);
             if let Some(kind) = raw_error(error.kind)
                 && raw.handle_error(error.quote.dst, kind)
             {
                 self.announce(id);
             }
         }
-        if matched {
-            self.learn_mtu(now, error);
+        if let Some(id) = matched {
+            self.hear_datagram_too_big(now, id, error);
         }
-        matched
-    }
-
-    /// Remembers a path MTU, if the message is about one, can be believed, and is news.
-    fn learn_mtu(&mut self, now: Instant, error: &IcmpError) -> Option<usize> {
-        let ErrorKind::PacketTooBig { mtu } = error.kind else { return None };
-        let destination = error.quote.dst;
-        let path = self.path_to(None, &Endpoint::on(destination, 0, LOOPBACK)).ok()?;
-        let link = self.port(path.interface)?.mtu(destination) as u32;
-        match self.pmtu.handle_too_big(now, destination, mtu, error.packet_len, link) {
-            Update::Lowered(path) => {
-                self.tell_path_mtu(destination, path);
-                Some(path.mtu as usize)
-            }
-            _ => None,
-        }
+        matched.is_some()
     }
 }
 

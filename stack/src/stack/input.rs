@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::Stack;
 use super::interfaces::Port;
 use super::path::LOOPBACK;
-use crate::buf::frame::{Checksum, InterfaceId, Offload, RxFrame};
+use crate::buf::frame::{Checksum, Gso, InterfaceId, Offload, RxFrame};
 use crate::ip::input::{self, Arrival, Local, To, Verdict};
 use crate::ip::reassembly::Outcome;
-use crate::link::{Cast, Received};
+use crate::link::{Cast, DropReason, Received};
 use crate::time::Instant;
-use crate::wire::igmp;
 use crate::wire::ip::{Packet, Protocol};
+use crate::wire::{self, igmp};
 
 /// What the addresses of a packet that came in at one interface are to us (the weak end system model of RFC 1122
 /// section 3.3.4.2: an address is ours on every interface).
@@ -49,15 +49,31 @@ impl Local for View<'_> {
     }
 }
 
+/// How many packets were merged into one, and the bytes of headers that each had.
+fn merged(packet: &Packet<'_>, gso: &Gso) -> (usize, usize) {
+    let transport = match packet.protocol {
+        Protocol::TCP => {
+            packet.payload.get(wire::tcp::field::DATA_OFFSET).map_or(0, |byte| usize::from(byte >> 4) * 4)
+        }
+        _ => wire::udp::HEADER_LEN,
+    };
+    let data = packet.payload.len().saturating_sub(transport);
+    (gso.packets(data), packet.header_len() + transport)
+}
+
 impl Stack {
     /// A frame from the device of `interface`.
     pub(super) fn receive(&mut self, now: Instant, interface: InterfaceId, frame: RxFrame<'_>) {
+        if self.receive_next(now, interface, &frame) {
+            return;
+        }
         let Some(port) = self.ports.get_mut(interface.0 as usize) else { return };
         match port.interface.handle_frame(now, &frame) {
             Received::Ip { packet, cast, .. } => {
                 let arrival =
                     Arrival { link_broadcast: cast != Cast::Unicast, ..Arrival::unicast(interface) };
                 self.receive_ip(now, &arrival, packet, frame.offload);
+                self.follow(interface, &frame, packet);
             }
             Received::Consumed => self.handle_interface_events(now, interface),
             Received::Dropped(_) => self.stats.ip.in_link_drops += 1,
@@ -80,6 +96,11 @@ impl Stack {
         let is_v6 = bytes.first().is_some_and(|byte| byte >> 4 == 6);
         let counters = if is_v6 { &mut self.stats.in_v6 } else { &mut self.stats.in_v4 };
         counters.record(bytes.len(), &read, &verdict, arrival.reassembled);
+        if let (Some(gso), Verdict::Deliver(To::Us), Ok(packet)) = (offload.gso, &verdict, &read) {
+            let (packets, headers) = merged(packet, &gso);
+            let more = packets - 1;
+            counters.record_alike(more as u64, (more * headers) as u64, packet.ecn);
+        }
         match &verdict {
             Verdict::Deliver(to) => {
                 // By reference: a packet's value is long, and a copy of what was just written waits for it.
@@ -116,11 +137,12 @@ impl Stack {
             Protocol::ICMP if !packet.is_v6() => self.handle_icmp(now, arrival, packet, to),
             Protocol::ICMPV6 if packet.is_v6() => self.handle_icmp(now, arrival, packet, to),
             Protocol::IGMP if !packet.is_v6() => {
-                if let Ok(message) = igmp::Message::parse(packet.payload)
-                    && let Some(port) = self.ports.get_mut(interface.0 as usize)
-                {
-                    // What it refuses, it counts.
-                    let _ = port.interface.handle_igmp(now, packet.hop_limit, &message);
+                if let Some(port) = self.ports.get_mut(interface.0 as usize) {
+                    match igmp::Message::parse(packet.payload) {
+                        // What it refuses, it counts.
+                        Ok(message) => _ = port.interface.handle_igmp(now, packet.hop_limit, &message),
+                        Err(_) => port.interface.count_drop(DropReason::BadGroup),
+                    }
                 }
                 self.handle_interface_events(now, interface);
             }

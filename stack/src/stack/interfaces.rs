@@ -1,4 +1,4 @@
-//! The interfaces of a stack: what each needs beside its link layer, and the routes that come with it.
+//! The interfaces of a stack: what each needs beside its link layer, and what follows from what it tells.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,13 @@ use super::Stack;
 use super::output::Fragmenting;
 use super::packets::{Packet, Replies};
 use super::path::{LOOPBACK, LOOPBACK_MTU};
+use super::routing::check_mtu;
 use super::train::Train;
 use crate::buf::frame::{Capabilities, InterfaceId, Medium};
 use crate::error::Error;
 use crate::event::Event;
 use crate::ip::pmtu;
-use crate::ip::route::{Prefix, Route, Table};
+use crate::ip::route::{Prefix, Route};
 use crate::link::{self, Interface, InterfaceConfig, Resolution};
 use crate::rng::Rng;
 use crate::socket::table::Kind;
@@ -64,9 +65,16 @@ impl Port {
         TxLimits { max_merged, checksum, max_datagrams }
     }
 
-    /// Largest IP packet to `destination`.
-    pub(super) fn mtu_for(&self, destination: IpAddr, pmtu: &pmtu::Cache) -> usize {
-        pmtu.path_mtu(destination, self.mtu(destination) as u32).mtu as usize
+    /// Largest IP packet to `destination` by this route.
+    pub(super) fn mtu_for(
+        &self,
+        destination: IpAddr,
+        route: Option<&Route>,
+        pmtu: &pmtu::Cache,
+    ) -> pmtu::PathMtu {
+        let link = self.mtu(destination) as u32;
+        let link = route.and_then(|route| route.mtu).map_or(link, |mtu| link.min(mtu));
+        pmtu.path_mtu(destination, link)
     }
 
     /// The link address of the next hop; none is needed on a medium without link headers.
@@ -84,12 +92,8 @@ impl Stack {
         self.ports.iter().enumerate().map(|(index, port)| (InterfaceId(index as u32), &port.interface))
     }
 
-    /// The routing table.
-    pub fn routes(&self) -> &Table {
-        &self.routes
-    }
-
-    /// Adds an interface for a device of these capabilities. Its prefixes become routes.
+    /// Adds an interface for a device of these capabilities. Its prefixes become routes. With an MTU below 1,280 bytes
+    /// it carries IPv4 alone.
     ///
     /// # Errors
     /// An address or an MTU that cannot be; too many interfaces or routes.
@@ -102,6 +106,8 @@ impl Stack {
         if self.ports.len() >= MAX_INTERFACES {
             return Err(Error::LimitReached { what: "interfaces", limit: MAX_INTERFACES });
         }
+        let mtu = config.mtu.map_or(capabilities.mtu, |mtu| mtu.min(capabilities.mtu));
+        check_mtu(true, mtu)?;
         let id = InterfaceId(self.ports.len() as u32);
         let addresses = config.addresses.clone();
         let rng = Rng::new(self.rng.next_u64(), u64::from(id.0));
@@ -136,21 +142,16 @@ impl Stack {
         Ok(())
     }
 
-    /// Adds a route.
+    /// Takes an address from an interface, and its routes. Sockets that are bound to it send no more.
     ///
     /// # Errors
-    /// No such interface, a gateway of the other family, too many routes.
-    pub fn add_route(&mut self, route: Route) -> Result<(), Error> {
-        self.port_mut(route.iface)?;
-        if let Some(gateway) = route.gateway {
-            self.port_mut(route.iface)?.interface.pin_neighbor(gateway);
+    /// No such interface; it does not have the address.
+    pub fn remove_address(&mut self, now: Instant, id: InterfaceId, ip: IpAddr) -> Result<(), Error> {
+        if !self.port_mut(id)?.interface.remove_address(now, ip) {
+            return Err(Error::AddressNotAvailable(ip));
         }
-        self.routes.add(route).map_err(Into::into)
-    }
-
-    /// Removes a route; false if there is none.
-    pub fn remove_route(&mut self, prefix: Prefix, gateway: Option<IpAddr>, id: InterfaceId) -> bool {
-        self.routes.remove(prefix, gateway, id) > 0
+        self.handle_interface_events(now, id);
+        Ok(())
     }
 
     pub(super) fn port(&self, id: InterfaceId) -> Option<&Port> {
@@ -172,11 +173,6 @@ impl Stack {
         debug_assert_eq!(added, Ok(LOOPBACK));
     }
 
-    fn add_connected_route(&mut self, id: InterfaceId, ip: IpAddr, len: u8) -> Result<(), Error> {
-        let prefix = Prefix::new(ip, len).ok_or(Error::Invalid("a prefix is longer than its address"))?;
-        self.routes.add(Route { source: Some(ip), ..Route::on_link(prefix, id) }).map_err(Into::into)
-    }
-
     /// Acts upon what an interface tells.
     pub(super) fn handle_interface_events(&mut self, now: Instant, id: InterfaceId) {
         while let Some(port) = self.ports.get_mut(id.0 as usize)
@@ -189,54 +185,49 @@ impl Stack {
                     self.addresses_generation += 1;
                     // A link-local prefix is everywhere: it is no route.
                     if !crate::socket::endpoint::is_link_local(ip) {
-                        let _ = self.add_connected_route(id, ip, prefix_len);
+                        let added = self.add_connected_route(id, ip, prefix_len);
+                        self.count_route(added);
                     }
                     self.tell(Event::AddressReady { interface: id, address: ip });
                 }
-                link::Event::AddressConflict { ip, lost, .. } => {
+                link::Event::AddressConflict { ip, mac, lost } => {
                     self.addresses_generation += 1;
-                    self.tell(Event::AddressConflict { interface: id, address: ip, lost });
+                    if lost {
+                        // RFC 4862 section 5.4.5: nothing is sent from it.
+                        self.remove_routes_of(id, ip);
+                    }
+                    self.tell(Event::AddressConflict { interface: id, address: ip, by: mac, lost });
                 }
                 link::Event::AddressRemoved { ip } => {
                     self.addresses_generation += 1;
-                    self.routes.remove_if(|route| route.iface == id && route.source == Some(ip));
+                    self.remove_routes_of(id, ip);
                 }
                 link::Event::AddressDeprecated { .. } | link::Event::MtuChanged { .. } => {
                     self.addresses_generation += 1;
                 }
                 link::Event::RouterAdded { router } => {
-                    let _ = self.add_route(Route::default_via(router.into(), id));
+                    let added = self.add_route(Route::default_via(router.into(), id));
+                    self.count_route(added);
                 }
                 link::Event::RouterRemoved { router } => {
-                    self.routes.remove(Prefix::ALL_V6, Some(router.into()), id);
+                    self.remove_route(Prefix::ALL_V6, Some(router.into()), id);
                 }
                 link::Event::PrefixAdded { prefix, len } => {
                     if let Some(prefix) = Prefix::new(prefix.into(), len) {
-                        let _ = self.routes.add(Route::on_link(prefix, id));
+                        let added = self.add_route(Route::on_link(prefix, id));
+                        self.count_route(added);
                     }
                 }
                 link::Event::PrefixRemoved { prefix, len } => {
                     if let Some(prefix) = Prefix::new(prefix.into(), len) {
-                        self.routes.remove(prefix, None, id);
+                        self.remove_route(prefix, None, id);
                     }
                 }
                 link::Event::Redirect { from, destination, via } => {
-                    self.handle_redirect(id, from.into(), destination.into(), via.into());
+                    self.handle_redirect(now, id, from.into(), destination.into(), via.into());
                 }
             }
         }
-    }
-
-    /// RFC 4861 section 8.1: only the first hop in use may redirect.
-    fn handle_redirect(&mut self, id: InterfaceId, from: IpAddr, destination: IpAddr, via: IpAddr) {
-        let current = self.routes.lookup_on(destination, id).map(|route| route.next_hop(destination));
-        if current != Some(from) {
-            return;
-        }
-        let host = Prefix::host(destination);
-        self.routes.remove_if(|route| route.iface == id && route.prefix == host);
-        let route = if via == destination { Route::on_link(host, id) } else { Route::via(host, via, id) };
-        let _ = self.routes.add(route);
     }
 
     fn unpark(&mut self, now: Instant, id: InterfaceId, next_hop: IpAddr) {
@@ -252,6 +243,7 @@ impl Stack {
 
     /// A neighbour does not answer: sockets are told, packets are lost.
     fn neighbor_failed(&mut self, now: Instant, id: InterfaceId, next_hop: IpAddr) {
+        self.redirects.handle_failed(id, next_hop);
         let waiting = self.parked.take(id, next_hop);
         for packet in waiting.packets {
             self.packet_unreachable(now, packet);

@@ -12,7 +12,7 @@ use super::head::{HEAD, push_link, push_tcp, push_udp};
 use super::packets::Packet;
 use super::path::LOOPBACK;
 use super::train::Train;
-use super::udp::emit_datagram;
+use super::udp::{Routed, emit_datagram};
 use crate::buf::frame::{InterfaceId, Offload, TxFrame};
 use crate::ip::fragment::{Fragmenter, Head, lend};
 use crate::ip::output::{Ids, Meta};
@@ -44,34 +44,36 @@ pub(super) struct Fragmenting {
     why: Why,
 }
 
-/// What was chosen; the headers are in `Stack::head`.
+/// What was chosen. The headers are in `Stack::head` and the reason in `Stack::why`, but for [`Body::Car`] and
+/// [`Body::Alike`].
 pub(super) struct Picked {
     pub(super) body: Body,
     pub(super) offload: Offload,
-    pub(super) why: Why,
 }
 
 impl Picked {
-    fn plain(body: Body, why: Why) -> Self {
-        Self { body, offload: Offload::NONE, why }
+    fn plain(body: Body) -> Self {
+        Self { body, offload: Offload::NONE }
     }
 }
 
-/// Where the bytes after `Stack::head` lie.
-#[allow(clippy::large_enum_variant, reason = "it lives for one call")]
+/// Where the bytes after the headers lie.
 pub(super) enum Body {
     /// In `Stack::body`.
     Own,
     /// In the send ring of a connection.
     Tcp(SocketId, Range<usize>),
+    /// There too; the train that is under way has headers and reason.
+    Car(SocketId, Range<usize>),
     /// So many bytes in front of a datagram socket's queue.
     Udp(SocketId, usize),
+    /// There too; the stencil has the headers.
+    Alike(SocketId, usize),
     /// In the packet that is being fragmented.
     Fragment(Range<usize>),
 }
 
 /// How a socket's turn went.
-#[allow(clippy::large_enum_variant, reason = "it lives for one call")]
 enum Turn {
     Frame(Picked),
     /// It has nothing (more) to say, or has to wait.
@@ -85,18 +87,33 @@ impl Stack {
     pub(super) fn transmit(&mut self, now: Instant, interface: InterfaceId) -> Option<TxFrame<'_>> {
         self.head.len = 0;
         if self.lent.is_some() {
-            self.take_back_loan(now);
+            self.take_back_loan();
         }
         let picked = self.pick(now, interface)?;
-        self.stats.sent.count(picked.why.reason());
+        let (mut head, mut why) = (self.head.as_slice(), &self.why);
+        match &picked.body {
+            Body::Car(..) => {
+                if let Some(train) = &self.ports[interface.0 as usize].train {
+                    (head, why) = train.car();
+                }
+            }
+            Body::Udp(..) => why = &Why::DATAGRAM,
+            Body::Alike(..) => {
+                why = &Why::DATAGRAM;
+                if let Some(stencil) = &self.stencil {
+                    head = stencil.headers();
+                }
+            }
+            _ => {}
+        }
         let body = match &picked.body {
             Body::Own => [&self.body[..], &[]],
-            Body::Tcp(id, range) => match self.sockets.get(*id).map(|s| &s.kind) {
+            Body::Tcp(id, range) | Body::Car(id, range) => match self.sockets.get(*id).map(|s| &s.kind) {
                 Some(Kind::Tcp(tcp)) => tcp.connection.unacknowledged_bytes(range.clone()),
                 _ => [&[][..]; 2],
             },
-            Body::Udp(id, len) => match self.sockets.get(*id).map(|s| &s.kind) {
-                Some(Kind::Udp(udp)) => udp.socket.next_run(*len).map_or([&[][..]; 2], |run| run.bytes),
+            Body::Udp(id, len) | Body::Alike(id, len) => match self.sockets.get(*id).map(|s| &s.kind) {
+                Some(Kind::Udp(udp)) => udp.socket.front_bytes(*len),
                 _ => [&[][..]; 2],
             },
             Body::Fragment(range) => match &self.ports[interface.0 as usize].fragmenting {
@@ -104,13 +121,15 @@ impl Stack {
                 None => [&[][..]; 2],
             },
         };
-        let frame = TxFrame { head: self.head.as_slice(), body, offload: picked.offload, why: picked.why };
-        self.stats.ip.out_octets += frame.len() as u64;
+        let frame = TxFrame { head, body, offload: picked.offload, why };
+        let packets = picked.offload.gso.map_or(1, |gso| gso.packets(body[0].len() + body[1].len()));
+        self.stats.sent.count(why.reason(), packets as u64);
+        self.stats.ip.out_frames += 1;
+        self.stats.ip.out_octets += (frame.len() + (packets - 1) * head.len()) as u64;
         Some(frame)
     }
 
     fn pick(&mut self, now: Instant, interface: InterfaceId) -> Option<Picked> {
-        // Note: what was picked is long, and taking it out of its `Some` would copy it.
         if let picked @ Some(_) = self.pick_control(now, interface) {
             return picked;
         }
@@ -142,8 +161,8 @@ impl Stack {
     #[inline]
     fn pick_control(&mut self, now: Instant, interface: InterfaceId) -> Option<Picked> {
         let port = self.ports.get_mut(interface.0 as usize)?;
-        let why = port.interface.poll_control(now, &mut self.body)?;
-        Some(Picked::plain(Body::Own, why))
+        self.why = port.interface.poll_control(now, &mut self.body)?;
+        Some(Picked::plain(Body::Own))
     }
 
     /// The next fragment of the packet under way.
@@ -157,11 +176,11 @@ impl Stack {
             }
             return None;
         };
-        let why = if range.start == 0 { fragmenting.why } else { Why::new(Reason::Fragment) };
+        self.why = if range.start == 0 { fragmenting.why } else { Why::new(Reason::Fragment) };
         let (mac, v4) = (fragmenting.mac, head.first().is_some_and(|byte| byte >> 4 == 4));
         push_link(&mut self.head, &port.interface, mac, v4);
         self.head.push_bytes(&head)?;
-        Some(Picked::plain(Body::Fragment(range), why))
+        Some(Picked::plain(Body::Fragment(range)))
     }
 
     /// A packet without a socket: as a frame, as the first fragment, or to wait for its neighbour.
@@ -183,7 +202,8 @@ impl Stack {
         };
         let v4 = packet.meta.source.is_ipv4();
         let header = if packet.has_header { 0 } else { packet.meta.header_len() };
-        let mtu = port.mtu_for(packet.meta.destination, &self.pmtu);
+        let route = self.routes.lookup_on(packet.meta.destination, interface);
+        let mtu = port.mtu_for(packet.meta.destination, route, &self.pmtu).mtu as usize;
         if header + packet.bytes.len() <= mtu {
             push_link(&mut self.head, &port.interface, mac, v4);
             if !packet.has_header {
@@ -192,7 +212,8 @@ impl Stack {
             }
             let spare = core::mem::replace(&mut self.body, packet.bytes);
             self.pool.give(spare);
-            return Some(Picked::plain(Body::Own, packet.why));
+            self.why = packet.why;
+            return Some(Picked::plain(Body::Own));
         }
         self.begin_fragments(interface, packet, mac, mtu)?;
         self.pick_fragment(interface)
@@ -287,9 +308,10 @@ impl Stack {
             push_link(&mut self.head, &port.interface, mac, meta.source.is_ipv4());
             let known = tcp.authenticator.as_deref_mut();
             let written = push_tcp(&mut self.head, &mut self.ids, &meta, &outgoing, payload, limits, known);
-            self.stats.ip.out_requests += 1;
+            self.stats.ip.out_requests += u64::from(segments);
             let body = Body::Tcp(id, outgoing.payload_range());
-            written.map(|offload| Picked { body, offload, why: outgoing.why })
+            self.why = outgoing.why;
+            written.map(|offload| Picked { body, offload })
         };
         self.spend(interface, len);
         picked.map_or(Turn::Over, Turn::Frame)
@@ -297,7 +319,11 @@ impl Stack {
 
     /// The next datagram of a socket. One that fits and whose neighbour is known is lent where it lies.
     fn pick_udp(&mut self, now: Instant, interface: InterfaceId, id: SocketId) -> Turn {
-        while let Some((path, meta, source_port)) = self.route_datagram(now, id) {
+        if let Some(picked) = self.pick_alike(now, interface, id) {
+            return Turn::Frame(picked);
+        }
+        while let Some(routed) = self.route_datagram(now, id) {
+            let Routed { path, meta, header, loops } = &routed;
             if path.interface != interface {
                 return Turn::Elsewhere;
             }
@@ -305,36 +331,44 @@ impl Stack {
             let limits = port.limits();
             let Some(Kind::Udp(udp)) = self.sockets.get(id).map(|s| &s.kind) else { return Turn::Over };
             let Some(datagram) = udp.socket.next_datagram() else { return Turn::Over };
-            let payload = datagram.payload;
+            let (departure, payload) = (datagram.departure, datagram.payload);
             let len = wire::udp::HEADER_LEN + payload[0].len() + payload[1].len();
-            let header = wire::udp::Header { src_port: source_port, dst_port: datagram.departure.to.port() };
+            let is_plain = !loops && meta.hop_limit > 0 && meta.header_len() + len <= path.mtu;
             let known = match port.resolve(now, path.next_hop) {
-                Resolution::Known(mac) if meta.header_len() + len <= path.mtu => Some(mac),
+                Resolution::Known(mac) if is_plain => Some(mac),
                 _ => None,
             };
-            self.stats.ip.out_requests += 1;
             if let Some(mac) = known {
                 let headers = meta.header_len() + wire::udp::HEADER_LEN;
                 let most = limits.max_datagrams.map_or(0, |most| most.saturating_sub(headers));
                 let Some(run) = udp.socket.next_run(most) else { return Turn::Over };
                 push_link(&mut self.head, &port.interface, mac, meta.source.is_ipv4());
-                let written = push_udp(&mut self.head, &mut self.ids, &meta, &header, &run, limits);
+                let written = push_udp(&mut self.head, &mut self.ids, meta, header, &run, limits);
                 let (datagrams, len) = (run.packets, run.bytes[0].len() + run.bytes[1].len());
                 self.lent = Some((id, datagrams));
+                self.stats.ip.out_requests += datagrams as u64;
                 self.stats.udp.out_datagrams += datagrams as u64;
                 let Some(offload) = written else { return Turn::Over };
                 self.spend(interface, headers + len);
-                let (body, why) = (Body::Udp(id, len), Why::new(Reason::Datagram));
-                return Turn::Frame(Picked { body, offload, why });
+                if !limits.checksum {
+                    self.keep_headers(id, departure, &routed, mac);
+                }
+                return Turn::Frame(Picked { body: Body::Udp(id, len), offload });
             }
-            self.stats.udp.out_datagrams += 1;
             let mut bytes = self.pool.take();
-            emit_datagram(&header, &meta, payload, &mut bytes);
-            let why = Why::new(Reason::Datagram);
+            emit_datagram(header, meta, payload, &mut bytes);
+            self.lent = Some((id, 1));
+            self.take_back_loan();
+            if !self.leaves(&routed, &bytes) {
+                self.pool.give(bytes);
+                continue;
+            }
+            self.stats.ip.out_requests += 1;
+            self.stats.udp.out_datagrams += 1;
+            let Routed { path, meta, .. } = routed;
+            let why = Why::DATAGRAM;
             let packet =
                 Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket: Some(id) };
-            self.lent = Some((id, 1));
-            self.take_back_loan(now);
             if let Some(picked) = self.pick_packet(now, interface, packet) {
                 return Turn::Frame(picked);
             }
@@ -360,21 +394,21 @@ impl Stack {
     }
 
     /// The datagrams that were lent for the last frame have left: their socket may forget them.
-    fn take_back_loan(&mut self, now: Instant) {
+    fn take_back_loan(&mut self) {
         if let Some((id, datagrams)) = self.lent.take()
-            && let Some(Kind::Udp(udp)) = self.sockets.get_mut(id).map(|s| &mut s.kind)
+            && let Some(Socket { kind: Kind::Udp(udp), places, .. }) = self.sockets.get_mut(id)
         {
             let was_writable = udp.socket.readiness().writable;
             let wanted = udp.socket.handle_run_sent(datagrams);
             if wanted || !was_writable && udp.socket.readiness().writable {
-                self.announce(id);
+                super::announce(&mut self.events, places, id);
             }
-            self.settle(now, id);
+            self.settle_udp(id);
         }
     }
 
     /// Counts what the socket in front has sent; after its share the next one gets its turn.
-    fn spend(&mut self, interface: InterfaceId, bytes: usize) {
+    pub(super) fn spend(&mut self, interface: InterfaceId, bytes: usize) {
         let port = &mut self.ports[interface.0 as usize];
         port.spent += bytes;
         if port.spent >= QUANTUM {
@@ -391,7 +425,7 @@ impl Stack {
         socket.places.queued = None;
         let is_tcp = matches!(socket.kind, Kind::Tcp(_));
         if is_tcp && !elsewhere {
-            self.settle_tcp_state(now, id);
+            self.settle_tcp_state(now, id, false);
         } else if elsewhere {
             self.settle(now, id);
         }
@@ -451,7 +485,7 @@ impl Stack {
 
     /// Queues what a socket that is being closed has still to send.
     pub(super) fn push_datagram(&mut self, path: Path, meta: Meta, bytes: Vec<u8>, socket: Option<SocketId>) {
-        let why = Why::new(Reason::Datagram);
+        let why = Why::DATAGRAM;
         self.stats.ip.out_requests += 1;
         let packet = Packet { meta, next_hop: path.next_hop, has_header: false, bytes, why, socket };
         self.push_reply(path.interface, packet);
@@ -469,6 +503,7 @@ impl Stack {
     pub(super) fn loopback_is_ready(&self) -> bool {
         let port = &self.ports[LOOPBACK.0 as usize];
         !self.ready.is_empty(LOOPBACK)
+            || !self.looped.is_empty()
             || !port.replies.is_empty()
             || port.fragmenting.is_some()
             || port.train.is_some()
@@ -480,6 +515,7 @@ impl Stack {
             if !self.loopback_is_ready() {
                 return;
             }
+            self.take_looped(now);
             let mut bytes = self.pool.take();
             let Some(frame) = self.transmit(now, LOOPBACK) else {
                 self.pool.give(bytes);

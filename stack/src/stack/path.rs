@@ -7,7 +7,8 @@ use super::interfaces::Port;
 use crate::buf::frame::InterfaceId;
 use crate::error::Error;
 use crate::ip::output::Meta;
-use crate::ip::route::Route;
+use crate::ip::route::{Prefix, Route};
+use crate::link::{Address, AddressState};
 use crate::socket::endpoint::{Endpoint, is_link_local};
 use crate::socket::table::{IpOptions, Path};
 use crate::wire::ip::Protocol;
@@ -32,6 +33,8 @@ impl Stack {
         remote: &Endpoint,
     ) -> Result<Path, Error> {
         let destination = remote.ip;
+        // A socket may outlive its address, which may be another host's by now.
+        source.map_or(Ok(()), |source| self.check_owned(source))?;
         if source.is_some_and(|ip| ip.is_ipv4() != destination.is_ipv4()) {
             return Err(Error::Invalid("both addresses must be of one family"));
         }
@@ -48,24 +51,24 @@ impl Stack {
             });
         }
         let asked = interface.or(remote.interface());
-        let (interface, next_hop, preferred, route_mtu) = match self.route_for(asked, destination) {
-            Some(route) => (route.iface, route.next_hop(destination), route.source, route.mtu),
+        let route = self.route_for(asked, destination);
+        let (interface, next_hop, preferred) = match route {
+            Some(route) => {
+                let redirected = self.redirects.get(route.iface, destination);
+                let next_hop = redirected.unwrap_or(route.next_hop(destination));
+                (route.iface, next_hop, route.source)
+            }
             // Link-local and multicast destinations need an interface rather than a route.
             None if destination.is_multicast() || is_link_local(destination) || is_broadcast(destination) => {
-                (
-                    asked.or_else(|| self.first_interface()).ok_or(unreachable(destination))?,
-                    destination,
-                    None,
-                    None,
-                )
+                (asked.or_else(|| self.first_interface()).ok_or(unreachable(destination))?, destination, None)
             }
-            None => return Err(unreachable(destination)),
+            None => return Err(self.why_unreachable(destination)),
         };
         let port = self.port(interface).ok_or(unreachable(destination))?;
-        let own = || port.interface.source_for(destination);
-        let source = source.or(preferred).or_else(own).ok_or(unreachable(destination))?;
-        let link = route_mtu.map_or(port.mtu(destination), |mtu| port.mtu(destination).min(mtu as usize));
-        let known = self.pmtu.path_mtu(destination, link as u32);
+        // RFC 4862 section 5.4: an address that is being probed, or was lost, is nobody's source.
+        let preferred = preferred.filter(|&ip| port.interface.owns(ip));
+        let source = source.or(preferred).map_or_else(|| own_source(port, destination), Ok)?;
+        let known = port.mtu_for(destination, route, &self.pmtu);
         let (mtu, may_fragment) = (known.mtu as usize, known.may_fragment);
         Ok(Path { interface, next_hop, source, mtu, may_fragment, generation })
     }
@@ -77,11 +80,27 @@ impl Stack {
 
     /// Changes whenever a path may have changed.
     pub(super) fn path_generation(&self) -> u64 {
-        self.routes.generation() + self.pmtu.generation() + self.addresses_generation
+        self.routes.generation()
+            + self.pmtu.generation()
+            + self.redirects.generation()
+            + self.addresses_generation
     }
 
     pub(super) fn check_owned(&self, ip: IpAddr) -> Result<(), Error> {
-        if self.is_local(ip) { Ok(()) } else { Err(Error::AddressNotAvailable(ip)) }
+        if self.is_local(ip) {
+            return Ok(());
+        }
+        let addresses = self.ports.iter().flat_map(|port| port.interface.addresses());
+        Err(unusable(addresses.filter(|ours| ours.ip == ip)).unwrap_or(Error::AddressNotAvailable(ip)))
+    }
+
+    /// Why no route leads to `destination`: the route of an address that we do not have goes with it.
+    fn why_unreachable(&self, destination: IpAddr) -> Error {
+        let addresses = self.ports.iter().flat_map(|port| port.interface.addresses());
+        let near = |ours: &&Address| {
+            Prefix::new(ours.ip, ours.prefix_len).is_some_and(|prefix| prefix.contains(destination))
+        };
+        unusable(addresses.filter(near)).unwrap_or(unreachable(destination))
     }
 
     fn route_for(&self, interface: Option<InterfaceId>, destination: IpAddr) -> Option<&Route> {
@@ -95,6 +114,27 @@ impl Stack {
     fn first_interface(&self) -> Option<InterfaceId> {
         (self.ports.len() > 1).then_some(InterfaceId(1))
     }
+}
+
+/// The address of ours that speaks to `destination`. A link-local one does not stand in for one that is being probed,
+/// or was lost: nobody beyond the link could answer.
+fn own_source(port: &Port, destination: IpAddr) -> Result<IpAddr, Error> {
+    let near = is_link_local(destination);
+    let own = port.interface.source_for(destination);
+    if let Some(own) = own.filter(|&ip| near || !is_link_local(ip)) {
+        return Ok(own);
+    }
+    let family =
+        |ours: &&Address| ours.ip.is_ipv4() == destination.is_ipv4() && is_link_local(ours.ip) == near;
+    let addresses = port.interface.addresses().iter().filter(family);
+    unusable(addresses).map_or(own.ok_or(unreachable(destination)), Err)
+}
+
+/// What is wrong with the first of these addresses that may become ours, or with the first that will not.
+fn unusable<'a>(addresses: impl Iterator<Item = &'a Address> + Clone) -> Option<Error> {
+    let in_state = |state| addresses.clone().find(|ours| ours.state == state).map(|ours| ours.ip);
+    let tentative = in_state(AddressState::Tentative).map(Error::AddressTentative);
+    tentative.or_else(|| in_state(AddressState::Duplicated).map(Error::AddressDuplicate))
 }
 
 fn unreachable(destination: IpAddr) -> Error {

@@ -1,5 +1,6 @@
 //! Raw sockets on the stack: packets of one IP protocol.
 
+use core::ops::Range;
 use std::net::IpAddr;
 
 use super::Stack;
@@ -16,7 +17,7 @@ use crate::time::Instant;
 use crate::why::{Reason, Why};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{Packet, Protocol};
-use crate::wire::{ipv4, ipv6};
+use crate::wire::{ipv4, ipv6, put_u16};
 
 /// Raw sockets of one stack: each received packet is shown to all of them.
 const MAX_RAW_SOCKETS: usize = 64;
@@ -163,7 +164,8 @@ impl Stack {
         taken
     }
 
-    /// The next packet of a raw socket, made whole, and where it goes; those that cannot go anywhere are dropped and told.
+    /// The next packet of a raw socket, made whole, and where it goes; those that cannot go anywhere are dropped and
+    /// told.
     pub(super) fn next_raw(&mut self, id: SocketId) -> Option<(Path, Outgoing)> {
         loop {
             let departure = self.raw(id).ok()?.next_departure()?;
@@ -194,6 +196,10 @@ impl Stack {
             } else if let Some(offset) = offset {
                 fill_checksum(&mut bytes, usize::from(offset), &meta);
             }
+            if self.hears_itself(path.interface, departure.to) {
+                self.loop_back(path.interface, &meta, &bytes, has_header);
+            }
+            self.recent.note(departure.to);
             self.stats.raw.out_packets += 1;
             self.stats.ip.out_requests += 1;
             self.announce(id);
@@ -238,10 +244,7 @@ impl Stack {
 
 /// As Linux does for IP_HDRINCL: lengths and the IPv4 header's checksum are ours, a missing source is filled in.
 fn finish_header(bytes: &mut [u8], source: IpAddr) {
-    const TOTAL_LENGTH: core::ops::Range<usize> = 2..4;
-    const CHECKSUM: core::ops::Range<usize> = 10..12;
-    const SOURCE: core::ops::Range<usize> = 12..16;
-    const PAYLOAD_LENGTH: core::ops::Range<usize> = 4..6;
+    const SOURCE: Range<usize> = ipv4::field::ADDRESSES..ipv4::field::ADDRESSES + 4;
     let len = bytes.len();
     match (bytes.first().map(|byte| byte >> 4), source) {
         (Some(4), IpAddr::V4(source)) => {
@@ -249,16 +252,16 @@ fn finish_header(bytes: &mut [u8], source: IpAddr) {
             if header < ipv4::MIN_HEADER_LEN || header > len {
                 return;
             }
-            bytes[TOTAL_LENGTH].copy_from_slice(&(len as u16).to_be_bytes());
+            put_u16(bytes, ipv4::field::TOTAL_LEN, len as u16);
             if bytes[SOURCE] == [0; 4] {
                 bytes[SOURCE].copy_from_slice(&source.octets());
             }
-            bytes[CHECKSUM].fill(0);
+            put_u16(bytes, ipv4::field::CHECKSUM, 0);
             let sum = Sum::ZERO.with(&bytes[..header]).checksum();
-            bytes[CHECKSUM].copy_from_slice(&sum.to_be_bytes());
+            put_u16(bytes, ipv4::field::CHECKSUM, sum);
         }
         (Some(6), _) if len >= ipv6::HEADER_LEN => {
-            bytes[PAYLOAD_LENGTH].copy_from_slice(&((len - ipv6::HEADER_LEN) as u16).to_be_bytes());
+            put_u16(bytes, ipv6::field::PAYLOAD_LEN, (len - ipv6::HEADER_LEN) as u16);
         }
         _ => {}
     }
@@ -269,7 +272,7 @@ fn fill_checksum(bytes: &mut [u8], offset: usize, meta: &Meta) {
     if bytes.len() < offset + 2 {
         return;
     }
-    bytes[offset..offset + 2].fill(0);
+    put_u16(bytes, offset, 0);
     let sum = Sum::pseudo(meta.source, meta.destination, meta.protocol, bytes.len()).with(bytes).checksum();
-    bytes[offset..offset + 2].copy_from_slice(&sum.to_be_bytes());
+    put_u16(bytes, offset, sum);
 }

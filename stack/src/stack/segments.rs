@@ -11,7 +11,7 @@ use crate::time::Instant;
 use crate::wire;
 use crate::wire::ip::Packet;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::Flags;
+use crate::wire::tcp::{FastOpenCookie, Flags};
 
 impl Stack {
     /// A TCP segment arrived.
@@ -44,9 +44,8 @@ impl Stack {
             remote: Endpoint::on(packet.src, header.src_port, interface),
         };
         // Only what the kernel merged is more than one.
-        let size = offload.gso.map_or(0, |gso| usize::from(gso.size));
-        if size > 0 {
-            segment.segments = segment.payload.len().div_ceil(size).max(1) as u16;
+        if let Some(gso) = offload.gso {
+            segment.segments = gso.packets(segment.payload.len()) as u16;
         }
         segment.ecn = packet.ecn;
         self.stats.tcp.in_segs += u64::from(segment.segments);
@@ -69,6 +68,7 @@ impl Stack {
                 }
             }
             self.settle_tcp(now, id);
+            self.heard = Some(id);
             return;
         }
         let Some(min_iss) = self.handle_time_wait(now, &tuple, &segment) else { return };
@@ -79,7 +79,8 @@ impl Stack {
         }
     }
 
-    /// TIME-WAIT has the first word; `None` if it was the last, else the least ISN of a successor, if there must be one.
+    /// TIME-WAIT has the first word; `None` if it was the last, else the least ISN of a successor, if there must be
+    /// one.
     fn handle_time_wait(
         &mut self,
         now: Instant,
@@ -89,6 +90,10 @@ impl Stack {
         match self.time_waits.handle_segment(now, tuple, segment) {
             None => Some(None),
             Some(TimeWaitVerdict::Ignore) => None,
+            Some(TimeWaitVerdict::Skip) => {
+                self.stats.tcp.time_wait_acks_skipped += 1;
+                None
+            }
             Some(TimeWaitVerdict::Acknowledge(outgoing)) => {
                 let known = self.time_waits.authenticator(tuple).map(|known| Box::new(known.clone()));
                 self.reply_tcp(tuple, IpOptions::default(), known, &outgoing);
@@ -112,9 +117,14 @@ impl Stack {
         };
         let mut start = self.tcp_start(now, &tuple, path.mtu);
         start.iss = min_iss.map_or(start.iss, |min| start.iss.max(min));
+        start.successor = min_iss.is_some();
         let full = self.sockets.len() >= self.config.max_sockets;
         let takes_fast_open = self.listener_mut(id).is_ok_and(|entry| entry.listener.takes_fast_open());
         let ticket = if takes_fast_open && !full { self.fast_open_ticket(&tuple, segment) } else { None };
+        // As Linux counts them: whether the listener answers them or not.
+        let requests = |cookie: &FastOpenCookie| segment.has(Flags::SYN) && cookie.is_request();
+        let asks = segment.header.options.fast_open.as_ref().is_some_and(requests);
+        self.stats.tcp.fast_open_cookie_reqd += u64::from(asks);
         let authenticator = match self.authenticates {
             true => self.listener_authenticator(id, &tuple, &segment.header),
             false => None,

@@ -3,7 +3,7 @@
 use std::net::{Shutdown, SocketAddr};
 
 use super::authentication::option_of;
-use super::{Stack, ip_header_len};
+use super::{Stack, announce, ip_header_len};
 use crate::error::Error;
 use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
@@ -65,8 +65,8 @@ impl Stack {
         }
     }
 
-    /// Takes the error that nobody was told of yet, as `SO_ERROR` does: what ended the connection, or what ICMP said about it
-    /// and did not end it (RFC 9293 section 3.9.1.8).
+    /// Takes the error that nobody was told of yet, as `SO_ERROR` does: what ended the connection, or what ICMP said
+    /// about it and did not end it (RFC 9293 section 3.9.1.8).
     ///
     /// # Errors
     /// That error; `NoSuchSocket`.
@@ -142,8 +142,8 @@ impl Stack {
         Ok(id)
     }
 
-    /// Listens on `local` (an unspecified IPv6 address takes IPv4 too, port 0 an ephemeral one).
-    /// `backlog` bounds the handshakes under way and the connections that wait for `tcp_accept`.
+    /// Listens on `local` (an unspecified IPv6 address takes IPv4 too, unless `only_v6` is set; port 0 an ephemeral
+    /// one). `backlog` bounds the handshakes under way and the connections that wait for `tcp_accept`.
     ///
     /// # Errors
     /// The address is not ours, or taken; no port is free.
@@ -164,10 +164,10 @@ impl Stack {
             local.port = ports::ephemeral(&mut self.rng, ports::EPHEMERAL, free).ok_or(Error::NoFreePort)?;
         }
         self.notice_keys(&settings);
+        let dual = local.ip.is_ipv6() && local.ip.is_unspecified() && !settings.only_v6;
         let listener = Listener::new(local.port, backlog, settings, &mut self.rng);
         let entry = ListenerSocket { listener, local, ip: IpOptions::default() };
         let id = self.sockets.insert(Socket::new(Kind::Listener(Box::new(entry))));
-        let dual = local.ip.is_ipv6() && local.ip.is_unspecified();
         if !self.tcp_demux.bind(Binding { id, local, dual, shared: false }) {
             self.sockets.remove(id);
             return Err(Error::AddressInUse(local));
@@ -277,8 +277,8 @@ impl Stack {
         })
     }
 
-    /// Changes the settings. What the handshake negotiates counts only for what a listener accepts later, and so does the
-    /// congestion control: see [`Self::tcp_set_congestion`].
+    /// Changes the settings. What the handshake negotiates counts only for what a listener accepts later, and so does
+    /// the congestion control: see [`Self::tcp_set_congestion`].
     ///
     /// # Errors
     /// `NoSuchSocket`.
@@ -294,6 +294,9 @@ impl Stack {
             connection.set_quickack(settings.quickack);
             connection.set_keepalive(now, settings.keepalive);
             connection.set_pacing(settings.pacing);
+            connection.set_max_pacing_rate(settings.max_pacing_rate);
+            connection.set_notsent_lowat(settings.notsent_lowat);
+            connection.set_recv_lowat(settings.recv_lowat);
             connection.set_linger(settings.linger);
             connection.set_mtu_probing(now, settings.mtu_probing);
             connection.set_user_timeout(now, settings.user_timeout);
@@ -357,16 +360,11 @@ impl Stack {
 
     /// After anything happened to a connection: events, timers, its end, and the queue of those who want to send.
     pub(super) fn settle_tcp(&mut self, now: Instant, id: SocketId) {
-        self.settle_tcp_state(now, id);
-        if let Some(Socket { kind: Kind::Tcp(tcp), places, .. }) = self.sockets.get_mut(id)
-            && tcp.connection.wants_transmit()
-        {
-            places.enqueue(&mut self.ready, tcp.path.interface, id);
-        }
+        self.settle_tcp_state(now, id, true);
     }
 
-    /// As `settle_tcp`, but it does not queue: for a connection that has just said that it has nothing to send.
-    pub(super) fn settle_tcp_state(&mut self, now: Instant, id: SocketId) {
+    /// As `settle_tcp`; it does not queue a connection that has just said that it has nothing to send.
+    pub(super) fn settle_tcp_state(&mut self, now: Instant, id: SocketId, queue: bool) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let Kind::Tcp(tcp) = &mut socket.kind else { return };
         if tcp.connection.is_observed() {
@@ -403,13 +401,16 @@ impl Stack {
             return;
         }
         self.memory.charge(&mut socket.charged, tcp.connection.buffer_memory());
-        let tell = changed && !tcp.orphan && tcp.listener.is_none() && !socket.places.announced;
+        if queue && tcp.connection.wants_transmit() {
+            socket.places.enqueue(&mut self.ready, tcp.path.interface, id);
+        }
+        let tell = changed && !tcp.orphan && tcp.listener.is_none();
         let news = if learned.is_some() || fast_open.is_some() { Some(tcp.tuple) } else { None };
         if let Some(deadline) = tcp.connection.timeout_before(socket.places.entered) {
             self.timers.set(id, &mut socket.places.entered, deadline);
         }
         if tell {
-            self.announce(id);
+            announce(&mut self.events, &mut socket.places, id);
         }
         if let Some(tuple) = news {
             self.handle_fast_open_news(now, &tuple, learned.as_ref(), fast_open);
@@ -461,6 +462,7 @@ impl Stack {
             max_segment: mtu - ip_header_len(tuple.remote.ip),
             default_mss: if tuple.remote.ip.is_ipv4() { 536 } else { 1220 },
             signature: None,
+            successor: false,
         }
     }
 

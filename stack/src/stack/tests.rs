@@ -1,7 +1,13 @@
 //! Two stacks on a wire, in virtual time.
 
+mod addresses;
+mod alike;
 mod asleep;
+mod looped;
 mod merged_datagrams;
+mod merged_segments;
+mod path_mtu;
+mod refusals;
 mod trains;
 
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -77,8 +83,8 @@ impl Wire {
     fn transmit(&mut self) {
         for from in 0..2 {
             while let Some(frame) = self.hosts[from].poll_transmit(self.now, ETH) {
-                self.sent.push((from, frame.why));
-                if !(self.lose)(from, &frame.why) {
+                self.sent.push((from, *frame.why));
+                if !(self.lose)(from, frame.why) {
                     self.flight.push((self.now + DELAY_MS.ms(), 1 - from, frame.to_vec()));
                 }
             }

@@ -11,6 +11,7 @@ use crate::buf::frame::{InterfaceId, Offload};
 use crate::ip::output::{Ids, Meta};
 use crate::socket::table::{Socket, SocketId, TcpSocket};
 use crate::tcp::Outgoing;
+use crate::why::Why;
 use crate::wire::ethernet::MacAddr;
 use crate::wire::tcp::{Flags, Template};
 
@@ -29,8 +30,10 @@ pub(super) struct Train {
 /// What full segments have in common.
 #[derive(Debug)]
 struct Same {
-    /// Link and IP header.
-    front: HeadBuffer,
+    /// All headers of the segment that left last.
+    head: HeadBuffer,
+    /// Where the TCP header begins.
+    tcp_at: usize,
     tcp: Template,
 }
 
@@ -60,11 +63,21 @@ impl Same {
         let size = usize::from(long.segment_size);
         let mut header = long.header;
         header.flags.remove(LAST);
-        let mut front = HeadBuffer::new();
-        push_link(&mut front, &port.interface, mac, meta.source.is_ipv4());
-        front.push(|out| meta.write(ids, header.header_len() + size, out)).ok()?;
-        let tcp = Template::new(&header, meta.source, meta.destination, size);
-        Some(Self { front, tcp })
+        let mut head = HeadBuffer::new();
+        push_link(&mut head, &port.interface, mac, meta.source.is_ipv4());
+        head.push(|out| meta.write(ids, header.header_len() + size, out)).ok()?;
+        let tcp_at = head.len;
+        let (tcp, len) =
+            Template::write(head.rest_mut(), &header, meta.source, meta.destination, size).ok()?;
+        head.len += len;
+        Some(Self { head, tcp_at, tcp })
+    }
+}
+
+impl Train {
+    /// The headers of the full segment that was chosen last, and why it is sent.
+    pub(super) fn car(&self) -> (&[u8], &Why) {
+        (self.same.as_ref().map_or(&[], |same| same.head.as_slice()), &self.rest.why)
     }
 }
 
@@ -85,31 +98,27 @@ impl Stack {
             return None;
         };
         let payload = connection.unacknowledged_bytes(range.clone());
-        let offload = match &train.same {
-            Some(same) if more => {
-                self.head.push_bytes(same.front.as_slice())?;
-                self.head.push(|out| same.tcp.write(out, seq, payload)).ok()?;
-                Offload::NONE
-            }
-            _ => {
-                let mut next = train.rest;
-                next.len = len;
-                if more {
-                    next.header.flags.remove(LAST);
-                }
-                push_link(&mut self.head, &port.interface, train.mac, train.meta.source.is_ipv4());
-                let known = authenticator.as_deref_mut();
-                push_tcp(&mut self.head, &mut self.ids, &train.meta, &next, payload, limits, known)?
-            }
-        };
-        let why = train.rest.why;
+        self.stats.ip.out_requests += 1;
         if more {
             train.rest.header.seq += len;
             train.rest.len -= len;
-        } else {
+            if let Some(Same { head, tcp_at, tcp }) = &mut train.same {
+                tcp.complete(head.written_mut(*tcp_at), seq, payload);
+                return Some(Picked { body: Body::Car(id, range), offload: Offload::NONE });
+            }
+        }
+        let mut next = train.rest;
+        (next.header.seq, next.len) = (seq, len);
+        if more {
+            next.header.flags.remove(LAST);
+        }
+        self.why = next.why;
+        push_link(&mut self.head, &port.interface, train.mac, train.meta.source.is_ipv4());
+        let known = authenticator.as_deref_mut();
+        let offload = push_tcp(&mut self.head, &mut self.ids, &train.meta, &next, payload, limits, known);
+        if !more {
             port.train = None;
         }
-        self.stats.ip.out_requests += 1;
-        Some(Picked { body: Body::Tcp(id, range), offload, why })
+        Some(Picked { body: Body::Tcp(id, range), offload: offload? })
     }
 }

@@ -2,23 +2,31 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Stack;
 use super::path::LOOPBACK;
+use super::{Stack, announce};
 use crate::buf::frame::{GsoKind, InterfaceId, Offload};
 use crate::error::Error;
-use crate::event::Event;
 use crate::ip::icmp_error::Problem;
 use crate::ip::input::To;
 use crate::ip::output::Meta;
 use crate::socket::demux::Binding;
 use crate::socket::endpoint::{Endpoint, Tuple};
 use crate::socket::ports;
-use crate::socket::table::{Kind, Path, Socket, SocketId, UdpEntry};
+use crate::socket::table::{Kind, Path, Socket, SocketId, UdpEntry, Way};
 use crate::tcp::Pressure;
 use crate::time::Instant;
-use crate::udp::{Arrival, Buffers, Counters, Membership, Options, Received, UdpSocket};
+use crate::udp::{Arrival, Buffers, Counters, Departure, Membership, Options, Received, UdpSocket};
 use crate::wire;
 use crate::wire::ip::{Packet, Protocol};
+
+/// Where a datagram goes, and what its headers say.
+pub(super) struct Routed {
+    pub(super) path: Path,
+    pub(super) meta: Meta,
+    pub(super) header: wire::udp::Header,
+    /// Sockets of our own may be among those that it is for.
+    pub(super) loops: bool,
+}
 
 impl Stack {
     /// Opens a datagram socket on `local` (an unspecified IPv6 address takes IPv4 too, port 0 an ephemeral one).
@@ -49,7 +57,7 @@ impl Stack {
         let buffers = Buffers { receive: self.config.udp_receive_buffer, ..Buffers::default() };
         let mut socket = UdpSocket::new(local.into(), &buffers);
         *socket.options_mut() = options;
-        let entry = UdpEntry { socket, connected: None, path: None };
+        let entry = UdpEntry::new(socket);
         let id = self.sockets.insert(Socket::new(Kind::Udp(Box::new(entry))));
         let dual = local.ip.is_ipv6() && local.ip.is_unspecified() && !options.only_v6;
         if !self.udp_demux.bind(Binding { id, local, dual, shared: options.reuse_address }) {
@@ -74,9 +82,10 @@ impl Stack {
                 Some(Tuple { local, remote })
             }
         };
+        self.forget_headers();
         let entry = self.udp_mut(id)?;
         entry.socket.connect(remote)?;
-        entry.path = None;
+        entry.way = None;
         if let Some(old) = core::mem::replace(&mut entry.connected, pair) {
             self.udp_demux.disconnect(&old, id);
         }
@@ -108,8 +117,8 @@ impl Stack {
         Ok(bytes.len())
     }
 
-    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter: all or none of them are queued. A device
-    /// that merges datagrams (`UDP_SEGMENT` is Linux's name for it) gets up to 64 KiB of them in one call.
+    /// Sends `bytes` as datagrams of `size` bytes, of which the last may be shorter: all or none of them are queued. A
+    /// device that merges datagrams (`UDP_SEGMENT` is Linux's name for it) gets up to 64 KiB of them in one call.
     ///
     /// # Errors
     /// As `udp_send_to`; `MessageTooLong` too if the queue never holds so many.
@@ -167,11 +176,32 @@ impl Stack {
     /// Changes the options. `reuse_address` and `only_v6` count only when binding.
     ///
     /// # Errors
-    /// `NoSuchSocket`.
+    /// `NoSuchSocket`; a `ttl` of 0.
     pub fn udp_set_options(&mut self, id: SocketId, options: Options) -> Result<(), Error> {
+        if options.ttl == Some(0) {
+            return Err(Error::Invalid("with a hop limit of 0 a datagram reaches nobody"));
+        }
+        self.forget_headers();
         let entry = self.udp_mut(id)?;
         *entry.socket.options_mut() = options;
-        entry.path = None;
+        entry.way = None;
+        Ok(())
+    }
+
+    /// Changes how many bytes a datagram socket keeps for the application (`SO_RCVBUF`), and how many may wait to be
+    /// sent (`SO_SNDBUF`); `None` leaves it as it is. What is there stays.
+    ///
+    /// # Errors
+    /// `NoSuchSocket`.
+    pub fn udp_set_buffers(
+        &mut self,
+        id: SocketId,
+        receive: Option<usize>,
+        send: Option<usize>,
+    ) -> Result<(), Error> {
+        let socket = &mut self.udp_mut(id)?.socket;
+        receive.into_iter().for_each(|bytes| socket.set_receive_buffer(bytes));
+        send.into_iter().for_each(|bytes| socket.set_send_buffer(bytes));
         Ok(())
     }
 
@@ -234,6 +264,7 @@ impl Stack {
         let arrival = Arrival {
             from: tuple.remote.into(),
             to: packet.dst,
+            to_many: to != To::Us,
             interface,
             ttl: packet.hop_limit,
             tos: packet.dscp << 2 | packet.ecn,
@@ -243,11 +274,14 @@ impl Stack {
         let size = merged.map_or(payload.len(), |gso| usize::from(gso.size));
         if to != To::Us {
             // RFC 1122 section 4.1.3.3: each socket that asked for it gets a copy; nobody is told if there is none.
-            let all: arrayvec::ArrayVec<SocketId, 64> =
-                self.udp_demux.all_bound(&tuple.local).take(64).collect();
+            let mut asked = self.udp_demux.all_bound(&tuple.local);
+            let all: arrayvec::ArrayVec<SocketId, 64> = asked.by_ref().take(64).collect();
+            self.stats.udp.copies_refused += asked.count() as u64;
+            let mut taken = false;
             for id in all {
-                self.deliver_udp(id, arrival, payload, size);
+                taken |= self.deliver_udp(id, arrival, payload, size);
             }
+            self.stats.udp.ignored_multi += u64::from(!taken);
             return;
         }
         match self.udp_demux.find(&tuple).or_else(|| self.udp_demux.bound(&tuple.local)) {
@@ -259,7 +293,8 @@ impl Stack {
         }
     }
 
-    /// Hands a socket a payload of datagrams of `size` bytes, of which the last may be shorter; false if they are not for it.
+    /// Hands a socket a payload of datagrams of `size` bytes, of which the last may be shorter; false if they are not
+    /// for it.
     fn deliver_udp(&mut self, id: SocketId, arrival: Arrival, payload: &[u8], size: usize) -> bool {
         let full = self.memory.pressure() == Pressure::Full;
         let Some(socket) = self.sockets.get_mut(id) else { return false };
@@ -280,32 +315,42 @@ impl Stack {
         }
         if taken > 0 {
             self.memory.charge(&mut socket.charged, entry.socket.memory());
-            if !core::mem::replace(&mut socket.places.announced, true) {
-                self.events.push_back(Event::Socket(id));
-            }
+            announce(&mut self.events, &mut socket.places, id);
         }
         true
     }
 
+    /// Whether a datagram goes beyond this host, where a copy of it may be wanted too. With a hop limit of 0 it does
+    /// not (RFC 1112 section 6.1).
+    pub(super) fn leaves(&mut self, routed: &Routed, bytes: &[u8]) -> bool {
+        let Routed { path: Path { interface, .. }, meta, .. } = routed;
+        if routed.loops && self.hears_itself(*interface, meta.destination) {
+            self.loop_back(*interface, meta, bytes, false);
+        }
+        meta.hop_limit > 0
+    }
+
     /// Where the next datagram of a socket goes; datagrams that cannot go anywhere are dropped and told.
-    pub(super) fn route_datagram(&mut self, now: Instant, id: SocketId) -> Option<(Path, Meta, u16)> {
+    pub(super) fn route_datagram(&mut self, now: Instant, id: SocketId) -> Option<Routed> {
         loop {
             let entry = self.udp(id).ok()?;
-            let departure = entry.socket.next_departure()?;
-            match self.udp_path(id, departure.to) {
-                Ok(path) => {
-                    let usual = self.port(path.interface)?.hop_limit(departure.to.ip());
-                    let entry = self.udp_mut(id).ok()?;
-                    entry.path = Some((departure.to, path));
-                    let datagram = entry.socket.next_datagram()?;
-                    let destination = departure.to.ip().to_canonical();
-                    let source = departure.source.filter(|ip| ip.is_ipv4() == destination.is_ipv4());
-                    let mut meta = Meta::new(source.unwrap_or(path.source), destination, Protocol::UDP);
-                    meta.hop_limit = datagram.ttl.unwrap_or(usual);
-                    (meta.dscp, meta.ecn) = (datagram.tos >> 2, datagram.tos & 3);
-                    meta.dont_fragment = datagram.dont_fragment;
-                    return Some((path, meta, datagram.source_port));
-                }
+            let datagram = entry.socket.next_datagram()?;
+            let departure = datagram.departure;
+            if let Some(Way { path, broadcast, .. }) = entry.known_way(departure.to, self.path_generation()) {
+                let destination = departure.to.ip().to_canonical();
+                let source = departure.source.filter(|ip| ip.is_ipv4() == destination.is_ipv4());
+                let mut meta = Meta::new(source.unwrap_or(path.source), destination, Protocol::UDP);
+                let usual = || Some(self.port(path.interface)?.hop_limit(departure.to.ip()));
+                meta.hop_limit = datagram.ttl.or_else(usual)?;
+                (meta.dscp, meta.ecn) = (datagram.tos >> 2, datagram.tos & 3);
+                meta.dont_fragment = datagram.dont_fragment;
+                let loops = broadcast || destination.is_multicast() && datagram.multicast_loop;
+                let header =
+                    wire::udp::Header { src_port: datagram.source_port, dst_port: departure.to.port() };
+                return Some(Routed { path, meta, header, loops });
+            }
+            match self.find_way(id, departure.to) {
+                Ok(_) => {}
                 Err(_) => {
                     self.stats.ip.out_no_routes += 1;
                     self.stats.udp.out_errors += 1;
@@ -324,16 +369,16 @@ impl Stack {
         let entry = self.udp(id)?;
         let to = remote.or(entry.socket.remote());
         if let Some(to) = to {
-            let path = self.udp_path(id, to)?;
-            let entry = self.udp_mut(id)?;
-            entry.path = Some((to, path));
-            let (broadcast, dont_fragment) =
-                (entry.socket.options().broadcast, entry.socket.options().dont_fragment);
+            let Options { broadcast, dont_fragment, .. } = *entry.socket.options();
+            let way = match entry.known_way(to, self.path_generation()) {
+                Some(way) => way,
+                None => self.find_way(id, to)?,
+            };
             let ip = to.ip().to_canonical();
-            if !broadcast && self.is_broadcast(ip) {
+            if !broadcast && way.broadcast {
                 return Err(crate::udp::Error::BroadcastDenied(ip).into());
             }
-            let limit = path.mtu.saturating_sub(super::ip_header_len(ip) + wire::udp::HEADER_LEN);
+            let limit = way.path.mtu.saturating_sub(super::ip_header_len(ip) + wire::udp::HEADER_LEN);
             if dont_fragment && len > limit {
                 return Err(crate::udp::Error::MessageTooLong { length: len, limit }.into());
             }
@@ -341,28 +386,35 @@ impl Stack {
         Ok(())
     }
 
-    /// The path of a datagram: the cached one if it still holds.
-    fn udp_path(&self, id: SocketId, to: SocketAddr) -> Result<Path, Error> {
+    /// Looks for the way of a datagram, and remembers it.
+    fn find_way(&mut self, id: SocketId, to: SocketAddr) -> Result<Way, Error> {
         let entry = self.udp(id)?;
-        if let Some((cached, path)) = entry.path
-            && cached == to
-            && path.generation == self.path_generation()
-        {
-            return Ok(path);
-        }
         let remote = Endpoint::from(to);
         let local = Endpoint::from(entry.socket.local());
         let source = local.specified().filter(|ip| !ip.is_multicast());
         let asked = entry.socket.options().multicast_interface.filter(|_| remote.ip.is_multicast());
-        self.path_on(asked.or(local.interface()), source, &remote)
+        let path = self.path_on(asked.or(local.interface()), source, &remote)?;
+        let way = Way { to, path, broadcast: self.is_broadcast(to.ip().to_canonical()) };
+        self.udp_mut(id)?.way = Some(way);
+        self.recent.note(to.ip().to_canonical());
+        Ok(way)
     }
 
-    /// The interface whose queue a datagram socket stands in.
-    pub(super) fn udp_interface(&self, id: SocketId) -> Option<InterfaceId> {
-        let entry = self.udp(id).ok()?;
-        let departure = entry.socket.next_departure()?;
-        // Without a path it is dropped, and told, from any queue.
-        Some(self.udp_path(id, departure.to).map_or(LOOPBACK, |path| path.interface))
+    /// After anything happened to a datagram socket: memory, and the queue of those who want to send.
+    pub(super) fn settle_udp(&mut self, id: SocketId) {
+        let generation = self.path_generation();
+        let Some(Socket { kind: Kind::Udp(entry), places, charged }) = self.sockets.get_mut(id) else {
+            return;
+        };
+        self.memory.charge(charged, entry.socket.memory());
+        if !places.may_queue() {
+            return;
+        }
+        let Some((&Departure { to, .. }, _)) = entry.socket.next_departure() else { return };
+        let known = entry.known_way(to, generation);
+        // Without a way it is dropped, and told, from any queue.
+        let way = known.map_or_else(|| self.find_way(id, to), Ok);
+        self.enqueue(id, way.map_or(LOOPBACK, |way| way.path.interface));
     }
 
     pub(super) fn udp_local(&self, id: SocketId) -> Result<SocketAddr, Error> {
@@ -394,17 +446,17 @@ impl Stack {
 
     /// Moves what a socket has queued to the queues of its interfaces.
     fn flush_datagrams(&mut self, now: Instant, id: SocketId) {
-        while let Some((path, meta, source_port)) = self.route_datagram(now, id) {
+        while let Some(routed) = self.route_datagram(now, id) {
             let mut bytes = self.pool.take();
             let Ok(entry) = self.udp_mut(id) else { return };
             let Some(datagram) = entry.socket.next_datagram() else { return };
-            let header = wire::udp::Header { src_port: source_port, dst_port: datagram.departure.to.port() };
-            if emit_datagram(&header, &meta, datagram.payload, &mut bytes) {
-                entry.socket.handle_sent();
+            let written = emit_datagram(&routed.header, &routed.meta, datagram.payload, &mut bytes);
+            entry.socket.handle_sent();
+            if written && self.leaves(&routed, &bytes) {
                 self.stats.udp.out_datagrams += 1;
-                self.push_datagram(path, meta, bytes, None);
+                self.push_datagram(routed.path, routed.meta, bytes, None);
             } else {
-                entry.socket.handle_sent();
+                self.pool.give(bytes);
             }
         }
     }

@@ -6,7 +6,8 @@ use crate::why::Reason;
 /// A counter with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// `Ip`, `Icmp`, `Tcp`, `Udp`, `TcpExt`, `IpExt`, `Ip6` or `Icmp6` as on Linux; `Ustack` for what only ustack counts.
+    /// `Ip`, `Icmp`, `Tcp`, `Udp`, `TcpExt`, `IpExt`, `Ip6` or `Icmp6` as on Linux; `Ustack` for what only ustack
+    /// counts.
     pub group: &'static str,
     /// The name within the group; of `Ip6` and `Icmp6` without these prefixes, which `/proc/net/snmp6` repeats.
     pub name: &'static str,
@@ -20,8 +21,10 @@ impl Stats {
     /// Everything that Linux counts too, under its names, and what it does not, in the group `Ustack`.
     ///
     /// Where ustack counts both versions of IP together, the number stands in the group of IPv4: `OutRequests`,
-    /// `OutDiscards`, `OutNoRoutes`, `Frag...`, and all of `Udp`. `OutSegs` leaves out what is sent again (RFC 4022); Linux
-    /// counts that there too. What `TcpExt` counts as sent are frames, of which a merged one is one.
+    /// `OutDiscards`, `OutNoRoutes`, `Frag...`, and all of `Udp`. `OutSegs` leaves out what is sent again (RFC 4022);
+    /// Linux counts that there too. A merged frame counts everywhere as the segments or datagrams that it stands for,
+    /// so that a transfer has the same numbers by every device; Linux counts in `InReceives`, `InDelivers` and
+    /// `InOctets` what reaches IP after merging, and in `OutRequests` and `OutOctets` what leaves it before it is cut.
     pub fn named(&self) -> impl Iterator<Item = Named> {
         let groups: [(&'static str, Vec<Pair>); 9] = [
             ("Ip", self.ip_group()),
@@ -108,6 +111,8 @@ impl Stats {
             ("OutDatagrams", udp.out_datagrams),
             ("RcvbufErrors", udp.rcvbuf_errors),
             ("InCsumErrors", udp.in_csum_errors),
+            ("IgnoredMulti", udp.ignored_multi),
+            ("MemErrors", udp.mem_errors),
         ]
     }
 
@@ -118,13 +123,21 @@ impl Stats {
             ("SyncookiesSent", tcp.syncookies_sent),
             ("SyncookiesRecv", tcp.syncookies_recv),
             ("SyncookiesFailed", tcp.syncookies_failed),
+            ("ListenOverflows", tcp.listen_overflows),
             ("ListenDrops", tcp.listen_drops),
+            ("TW", tcp.time_waits),
             ("PAWSEstab", sum.paws_rejected),
             ("DelayedACKs", sent(Reason::DelayedAck)),
             ("TCPSackRecovery", sum.recoveries - sum.reno_recoveries),
             ("TCPRenoRecovery", sum.reno_recoveries),
             ("TCPTimeouts", sum.timeouts + sum.syn_timeouts),
             ("TCPSpuriousRTOs", sum.spurious_timeouts),
+            ("TCPFullUndo", sum.full_undos),
+            ("TCPPartialUndo", sum.undos - sum.full_undos - sum.dsack_undos - sum.loss_undos),
+            ("TCPDSACKUndo", sum.dsack_undos),
+            ("TCPLossUndo", sum.loss_undos),
+            ("TCPSACKReneging", sum.reneged),
+            ("TCPSACKReorder", sum.reorderings),
             ("TCPLostRetransmit", sum.lost_retransmits),
             ("TCPFastRetrans", sent(Reason::FastRetransmit) + sent(Reason::RecoveryRetransmit)),
             ("TCPSlowStartRetrans", sent(Reason::RtoRecovery)),
@@ -132,9 +145,22 @@ impl Stats {
             ("TCPLossProbes", sum.loss_probes),
             ("TCPLossProbeRecovery", sum.loss_probe_recoveries),
             ("TCPDSACKRecv", sum.dsacks_in),
+            ("TCPDSACKOldSent", sum.dsacks_old_sent),
+            ("TCPDSACKOfoSent", sum.dsacks_ofo_sent),
             ("TCPOFOQueue", sum.out_of_order.saturating_sub(sum.holes_refused)),
             ("TCPOFODrop", sum.holes_refused),
             ("TCPChallengeACK", sum.challenge_acks),
+            ("TCPACKSkippedChallenge", sum.challenges_skipped),
+            ("TCPACKSkippedTimeWait", tcp.time_wait_acks_skipped),
+            ("TCPSYNChallenge", sum.syn_challenges),
+            ("TCPToZeroWindowAdv", sum.to_zero_window),
+            ("TCPFromZeroWindowAdv", sum.from_zero_window),
+            ("TCPAbortOnData", sum.aborts_on_data),
+            ("TCPAbortOnClose", sum.aborts_on_close),
+            ("TCPAbortOnTimeout", sum.aborts_on_timeout),
+            ("TCPMemoryPressures", self.memory.pressures),
+            ("TCPHystartDelayDetect", sum.hystart_exits),
+            ("TCPHystartDelayCwnd", sum.hystart_cwnd),
             ("TCPWinProbe", sent(Reason::ZeroWindowProbe)),
             ("TCPKeepAlive", sent(Reason::Keepalive)),
             ("TCPOrigDataSent", sum.data_segs_out.saturating_sub(sum.segs_retrans - sum.syn_timeouts)),
@@ -222,13 +248,16 @@ impl Stats {
         vec![
             ("InLinkDrops", self.ip.in_link_drops),
             ("NeighborFailures", self.ip.out_neighbor_failures),
-            ("OutFrames", self.sent.total()),
+            ("OutFrames", self.ip.out_frames),
             ("OutFrameOctets", self.ip.out_octets),
             ("IcmpUnmatched", self.icmp_unmatched),
             ("IcmpErrorsRefused", self.icmp_errors_v4.refused + self.icmp_errors_v6.refused),
             ("SocketLimitDrops", tcp.socket_limit_drops),
+            ("ListenStrays", tcp.listen_strays),
+            ("OutOfPlace", sum.out_of_place),
+            ("UdpCopiesRefused", self.udp.copies_refused),
+            ("EchoRepliesHeldBack", self.icmp_v6.echo_limited),
             ("FastOpenCacheOverflows", tcp.fast_open_cache_overflows),
-            ("WindowUndos", sum.undos),
             ("DupAcksIn", sum.dup_acks_in),
             ("MtuBlackHoles", sum.mtu_black_holes),
             ("DuplicatesIn", sum.duplicates),
@@ -237,6 +266,13 @@ impl Stats {
             ("RawRcvbufErrors", self.raw.rcvbuf_errors),
             ("RawOut", self.raw.out_packets),
             ("DecisionsRefused", self.decisions_refused),
+            ("EventsLost", self.events_lost),
+            ("RoutesRefused", self.ip.routes_refused),
+            ("PathMtuDoubted", self.path_mtu.doubted),
+            ("PathMtuIgnored", self.path_mtu.ignored_unsent),
+            ("RedirectsTaken", self.redirects.taken),
+            ("RedirectsIgnored", self.redirects.ignored),
+            ("RedirectsEvicted", self.redirects.evicted),
         ]
     }
 }

@@ -1,4 +1,5 @@
-//! A connection that has been at rest for a while, in few bytes: nothing is in flight, nothing waits to be read or sent.
+//! A connection that has been at rest for a while, in few bytes: nothing is in flight, nothing waits to be read or
+//! sent.
 //!
 //! Nothing is lost: when anything happens it is what it was. In a stack of many connections most are asleep.
 
@@ -84,8 +85,9 @@ macro_rules! packed_but {
 // The counters come first: they alone are read without waking it.
 packed_but!(Common {
     counters, ports, timers, events, tx, rx, sizing, path_segment, max_segment, dirty, more, cork_due,
-    agreed_user_timeout, syn_data, orphaned, write_shut, read_shut, end_of_stream, write_blocked, last_active;
-    error: None, news: None, soft_error: None, journal: None, parting: None, fast_open: None;
+    agreed_user_timeout, syn_data, fast_open_fail, orphaned, write_shut, read_shut, end_of_stream, write_blocked, last_active;
+    error: None, news: None, soft_error: None, journal: None, parting: None, fast_open: None,
+    too_big: None;
     settings: Settings
 });
 

@@ -120,8 +120,8 @@ impl Authenticator {
         }
     }
 
-    /// Other keys, of which those in use stay in use if they are among them. Answers whether there is one of the same kind
-    /// for the peer; otherwise nothing changes.
+    /// Other keys, of which those in use stay in use if they are among them. Answers whether there is one of the same
+    /// kind for the peer; otherwise nothing changes.
     pub fn set_keys(&mut self, keys: &Arc<Keys>) -> bool {
         let found = match &mut self.scheme {
             Scheme::Md5 => keys.md5(self.peer).is_some(),
@@ -133,8 +133,8 @@ impl Authenticator {
         found
     }
 
-    /// Asks the peer to send with the key that we receive as `recv_id` from now on (RFC 5925 section 7.5); false if there is
-    /// none.
+    /// Asks the peer to send with the key that we receive as `recv_id` from now on (RFC 5925 section 7.5); false if
+    /// there is none.
     pub fn ask_for_key(&mut self, recv_id: u8) -> bool {
         match &mut self.scheme {
             Scheme::Md5 => false,

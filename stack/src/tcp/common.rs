@@ -9,6 +9,7 @@ use super::options::Settings;
 use super::segment::{BASE_HEADER, Outgoing, Ports};
 use super::sizing::Sizing;
 use super::timer::{Timer, Timers};
+use super::too_big::TooBig;
 use super::user_timeout;
 use crate::buf::ring::Ring;
 use crate::time::{Duration, Instant};
@@ -37,8 +38,8 @@ pub(crate) struct Common {
     pub(crate) rx: Ring,
     /// How large the two are.
     pub(crate) sizing: Sizing,
-    /// Largest TCP header, options and data of one segment that the path takes as far as the interface and ICMP tell; see
-    /// [`Start::max_segment`](super::Start::max_segment).
+    /// Largest TCP header, options and data of one segment that the path takes as far as the interface and ICMP tell;
+    /// see [`Start::max_segment`](super::Start::max_segment).
     pub(crate) path_segment: usize,
     /// The same as it is used: less, if the search for the path's MTU says so (RFC 4821).
     pub(crate) max_segment: usize,
@@ -54,8 +55,12 @@ pub(crate) struct Common {
     pub(super) agreed_user_timeout: Option<Duration>,
     /// What a client has learned about Fast Open, until somebody takes it.
     pub(crate) fast_open: Option<Box<FastOpenReport>>,
+    /// What ICMP said about the path's MTU, while it is doubted.
+    pub(crate) too_big: Option<Box<TooBig>>,
     /// Data in a SYN was acknowledged, the peer's or ours (RFC 7413).
     pub(crate) syn_data: bool,
+    /// Why the SYN's data did not arrive: see [`TcpInfo::fast_open_fail`](super::TcpInfo::fast_open_fail).
+    pub(crate) fast_open_fail: u8,
     /// The application has let go.
     pub(crate) orphaned: bool,
     /// The application has written its last byte.
@@ -103,7 +108,9 @@ impl Common {
             cork_due: false,
             agreed_user_timeout: None,
             fast_open: None,
+            too_big: None,
             syn_data: false,
+            fast_open_fail: 0,
             orphaned: false,
             write_shut: false,
             read_shut: false,

@@ -38,6 +38,9 @@ pub struct Start {
     pub default_mss: u16,
     /// The option that says who sends, if one does: it takes room from others.
     pub signature: Option<Signature>,
+    /// The addresses and ports were in TIME-WAIT a moment ago (RFC 6191): `iss` lies after what was sent then, and
+    /// nothing before it may be taken instead.
+    pub successor: bool,
 }
 
 /// One TCP connection.
@@ -113,8 +116,10 @@ impl Connection {
             last_ack_recv: common.last_active,
             unread: common.rx.len() as u64,
             unsent: common.tx.len() as u64,
+            max_pacing_rate: common.settings.max_pacing_rate,
             user_timeout: common.user_timeout(),
             syn_data: common.syn_data,
+            fast_open_fail: common.fast_open_fail,
             counters: common.counters,
             ..TcpInfo::default()
         };
@@ -155,8 +160,9 @@ impl Connection {
         let write_closed = common.write_shut || over;
         let read_closed = common.end_of_stream || common.read_shut || over;
         Readiness {
-            readable: !common.rx.is_empty() || read_closed,
-            writable: write_closed || (!opening && common.tx.free() > 0),
+            readable: common.is_worth_reading() || read_closed,
+            writable: write_closed
+                || (!opening && common.tx.free() > 0 && common.has_unsent_room(self.unsent())),
             read_closed,
             write_closed,
             error: common.error.is_some(),
@@ -255,8 +261,8 @@ impl Connection {
     /// Takes bytes to be sent; answers how many fitted. Before the handshake is complete they wait.
     ///
     /// # Errors
-    /// `WouldBlock` if the buffer is full; after the connection's failure its error, if nobody was told yet; `BrokenPipe`
-    /// after that, and after our end of the stream.
+    /// `WouldBlock` if the buffer is full; after the connection's failure its error, if nobody was told yet;
+    /// `BrokenPipe` after that, and after our end of the stream.
     pub fn send(&mut self, now: Instant, data: &[u8]) -> Result<usize, Error> {
         self.send_slices(now, &[data])
     }
@@ -284,10 +290,10 @@ impl Connection {
         if self.common.write_shut || matches!(self.block, Block::TimeWait(_) | Block::Closed) {
             return Err(Error::BrokenPipe);
         }
-        let common = &mut self.common;
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
-        let taken = common.tx.write_slices(parts);
-        common.write_blocked = taken < wanted || common.tx.free() == 0;
+        let (taken, has_room) = self.write_below_mark(parts);
+        let common = &mut self.common;
+        common.write_blocked = taken < wanted || common.tx.free() == 0 || !has_room;
         if taken == 0 && wanted > 0 {
             return Err(Error::WouldBlock);
         }
@@ -304,8 +310,8 @@ impl Connection {
     /// Gives received bytes; 0 is the end of the stream (or an empty buffer).
     ///
     /// # Errors
-    /// `WouldBlock` if nothing is there; after the connection's failure its error, if nobody was told yet. Then the stream
-    /// has ended.
+    /// `WouldBlock` if nothing is there; after the connection's failure its error, if nobody was told yet. Then the
+    /// stream has ended.
     pub fn recv(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, Error> {
         if self.common.rx.is_empty() && !out.is_empty() {
             let result = self.nothing_to_read();
@@ -400,6 +406,8 @@ impl Connection {
         }
         // RFC 2525 section 2.17: the peer must learn that its data was not read.
         if unread || self.common.settings.linger == Some(Duration::ZERO) {
+            let counters = &mut self.common.counters;
+            *(if unread { &mut counters.aborts_on_close } else { &mut counters.aborts_on_data }) += 1;
             return self.reset(now, Error::ConnectionAborted, Reason::Abort);
         }
         let _ = self.shutdown_write(now);
@@ -437,11 +445,12 @@ impl Connection {
         if let Block::Open(open) = &mut self.block {
             let (cwnd, ssthresh) = (open.congestion.cwnd(), open.congestion.ssthresh());
             let smss = open.sender.smss;
-            let paced = self.common.settings.pacing;
+            let settings = &self.common.settings;
+            let paced = settings.pacing;
             let (srtt, seed) = (open.rtt.srtt(), open.seed);
             open.congestion =
                 algorithm.build(&congestion::Start { now, smss, cwnd, ssthresh, srtt, paced, seed });
-            open.set_pacing_rate(paced);
+            open.set_pacing_rate(settings);
             self.common.dirty = true;
         }
         self.common.settings.congestion = algorithm;

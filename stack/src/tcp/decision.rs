@@ -44,7 +44,8 @@ pub enum Decision {
         /// Now.
         to: u32,
     },
-    /// A probe of the path's MTU leaves (RFC 4821 section 7.5). Sizes are those of segments, TCP header and options included.
+    /// A probe of the path's MTU leaves (RFC 4821 section 7.5). Sizes are those of segments, TCP header and options
+    /// included.
     MtuProbe {
         /// What it tries.
         size: u32,

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! What the server has between the SYN and the ACK is an [`Unconfirmed`] beside an open control block. What a client
-//! has learned when its handshake ends is a [`FastOpenReport`]. Who makes cookies, and who keeps those of others, stands
-//! above: both are about addresses.
+//! has learned when its handshake ends is a [`FastOpenReport`]. Who makes cookies, and who keeps those of others,
+//! stands above: both are about addresses.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -102,6 +102,16 @@ impl Attempt {
         self.plain = true;
     }
 
+    /// Why no data of the SYN was acknowledged, in Linux's numbers: 0 if `acked` bytes were.
+    pub(crate) fn failure(&self, acked: u32) -> u8 {
+        match () {
+            () if acked > 0 => 0,
+            () if self.sent == 0 => 1,
+            () if !self.plain => 2,
+            () => 3,
+        }
+    }
+
     /// What is learned from the end of the handshake; `acked` bytes of the SYN's data were acknowledged.
     fn report(&self, syn_ack: Option<&Header>, acked: u32) -> FastOpenReport {
         let cookie =
@@ -161,7 +171,9 @@ impl Connection {
             open.receiver.handle_data(half.peer.irs + 1, data, segment.segments, &mut common.rx);
             common.counters.bytes_received += fits as u64;
             common.syn_data = true;
-            common.events.push(Event::Readable);
+            if common.is_worth_reading() {
+                common.events.push(Event::Readable);
+            }
             common.handle_activity(now);
         }
         // The SYN-ACK acknowledges it.
@@ -253,8 +265,8 @@ impl Opening {
         if attempt.client.cookie.is_request() {
             return;
         }
-        // RFC 7413 section 4.2.1: no more than the peer is known to take, on this path. As Linux does, all room for options
-        // is left to those who add some on the way.
+        // RFC 7413 section 4.2.1: no more than the peer is known to take, on this path. As Linux does, all room for
+        // options is left to those who add some on the way.
         let segment = common.max_segment.min(usize::from(attempt.client.mss) + BASE_HEADER);
         let room = segment.saturating_sub(BASE_HEADER + MAX_OPTIONS_LEN);
         let len = common.tx.len().min(room) as u32;
@@ -287,8 +299,8 @@ impl Opening {
         self.fast_open.map(|attempt| Box::new(attempt.report(Some(syn_ack), acked)))
     }
 
-    /// What is learned if there was no handshake: something, if nobody answered even a plain SYN. A RST or an application
-    /// that has changed its mind says nothing about Fast Open.
+    /// What is learned if there was no handshake: something, if nobody answered even a plain SYN. A RST or an
+    /// application that has changed its mind says nothing about Fast Open.
     pub(crate) fn report_failure(&self) -> Option<Box<FastOpenReport>> {
         self.fast_open.filter(|attempt| attempt.plain).map(|attempt| Box::new(attempt.report(None, 0)))
     }
@@ -337,8 +349,8 @@ impl Open {
     }
 }
 
-/// The connections of a listener that began with their SYN and are not confirmed: a limited number, so that cookies which
-/// somebody has collected do not fill the memory (RFC 7413 section 5.1).
+/// The connections of a listener that began with their SYN and are not confirmed: a limited number, so that cookies
+/// which somebody has collected do not fill the memory (RFC 7413 section 5.1).
 #[derive(Debug)]
 pub(crate) struct FastOpenQueue<K> {
     pending: BTreeSet<K>,

@@ -88,7 +88,8 @@ impl Offer {
             snd_wscale: scale.map_or(0, |(_, theirs)| theirs.min(MAX_WINDOW_SCALE)),
             rcv_wscale: scale.map_or(0, |(ours, _)| ours),
             sack,
-            // Note: beside an MD5 signature and timestamps there is no room for a single SACK block. As on Linux, SACK wins.
+            // Note: beside an MD5 signature and timestamps there is no room for a single SACK block. As on Linux, SACK
+            // wins.
             timestamps: self.timestamps && peer.timestamps.is_some() && !(self.is_md5() && sack),
             signature: self.signature,
         }
@@ -407,6 +408,6 @@ pub(crate) fn establish(
         unconfirmed: None,
         next_challenge: now,
     };
-    open.set_pacing_rate(paced);
+    open.set_pacing_rate(&common.settings);
     open
 }

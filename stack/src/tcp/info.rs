@@ -1,5 +1,6 @@
 //! What can be known about a connection, in the words of `ss -ti`.
 
+use super::congestion::Gains;
 use super::ecn::EcnInfo;
 use super::plpmtud::MtuSearch;
 use super::recovery::Phase;
@@ -16,8 +17,8 @@ const USUAL_REORDERING: u32 = 3;
 /// What a peer's segments are thought to hold before any has arrived (RFC 9293 section 3.7.1).
 const USUAL_MSS: u32 = 536;
 
-/// A snapshot of a connection. [`Self::linux`] has the numbers under Linux's names and in its units, and `Display` writes
-/// the line of `ss -ti`.
+/// A snapshot of a connection. [`Self::linux`] has the numbers under Linux's names and in its units, and `Display`
+/// writes the line of `ss -ti`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TcpInfo {
     /// When it was taken; what lasts is counted until then.
@@ -40,6 +41,8 @@ pub struct TcpInfo {
     pub congestion_phase: &'static str,
     /// Its estimate of the path's bandwidth in bytes per second, if it makes one.
     pub bandwidth: Option<u64>,
+    /// The gains by which it sends, if it works by them.
+    pub gains: Option<Gains>,
     /// Name of the recovery's phase: open, disorder, cwr, recovery or loss.
     pub recovery: &'static str,
     /// How long sent data may remain unacknowledged; `None` if retries decide.
@@ -109,8 +112,13 @@ pub struct TcpInfo {
     pub unread: u64,
     /// Data in a SYN was acknowledged, the peer's or ours (Fast Open, RFC 7413; `TCPI_OPT_SYN_DATA`).
     pub syn_data: bool,
+    /// Why our SYN has brought no data, if it was to (`tcpi_fastopen_client_fail`): 0 it has, or was not to; 1 no
+    /// cookie was known; 2 the data was not acknowledged; 3 nor was the SYN in time.
+    pub fast_open_fail: u8,
     /// Pacing rate in bytes per second; `None` if not paced.
     pub pacing_rate: Option<u64>,
+    /// The rate in bytes per second that the application allows at most; `None`: any.
+    pub max_pacing_rate: Option<u64>,
     /// Last measured rate of delivery in bytes per second that the application did not limit.
     pub delivery_rate: Option<u64>,
     /// Bytes delivered: acknowledged, cumulatively or selectively.
@@ -196,6 +204,10 @@ pub struct Counters {
     pub holes_refused: u32,
     /// Challenge ACKs sent (RFC 5961).
     pub challenge_acks: u32,
+    /// Challenge ACKs, and ACKs in answer to what is no news, that were not sent because one was just before.
+    pub challenges_skipped: u32,
+    /// Segments dropped for their flags: without ACK, or such as a handshake has no place for.
+    pub out_of_place: u32,
     /// Zero-window and keepalive probes sent.
     pub probes: u32,
     /// Probes of the path's MTU that arrived (RFC 4821).
@@ -210,6 +222,36 @@ pub struct Counters {
     pub attempt_fails: u32,
     /// 1 if it ended at once from ESTABLISHED or CLOSE-WAIT (RFC 4022).
     pub estab_resets: u32,
+    /// Of the reductions taken back, those that a timestamp told of when all that was outstanding then had arrived.
+    pub full_undos: u32,
+    /// Those that a DSACK told of.
+    pub dsack_undos: u32,
+    /// Those for timeouts.
+    pub loss_undos: u32,
+    /// Times that the peer took back what it had reported as received (RFC 2018 section 8).
+    pub reneged: u32,
+    /// Times that something was overtaken on its way, as acknowledgments tell.
+    pub reorderings: u32,
+    /// DSACKs sent for what had been read or could have been (RFC 2883).
+    pub dsacks_old_sent: u32,
+    /// DSACKs sent for what lies out of order.
+    pub dsacks_ofo_sent: u32,
+    /// Challenge ACKs sent to a SYN (RFC 5961 section 4.2).
+    pub syn_challenges: u32,
+    /// Times that the window that we offer was closed.
+    pub to_zero_window: u32,
+    /// Times that it was opened again.
+    pub from_zero_window: u32,
+    /// 1 if it ended because data came, or had to be thrown away, after the application had let go.
+    pub aborts_on_data: u32,
+    /// 1 if the application has let go while data was unread.
+    pub aborts_on_close: u32,
+    /// 1 if it was given up because nobody answered.
+    pub aborts_on_timeout: u32,
+    /// 1 if a rise of the round-trip time ended its first slow start (RFC 9406).
+    pub hystart_exits: u32,
+    /// The window in segments at which that was.
+    pub hystart_cwnd: u32,
 }
 
 packed!(Counters {
@@ -240,13 +282,30 @@ packed!(Counters {
     out_of_window,
     holes_refused,
     challenge_acks,
+    challenges_skipped,
+    out_of_place,
     probes,
     attempt_fails,
     estab_resets,
     mtu_probes_answered,
     mtu_probes_lost,
     mtu_black_holes,
-    delivered_ce
+    delivered_ce,
+    full_undos,
+    dsack_undos,
+    loss_undos,
+    reneged,
+    reorderings,
+    dsacks_old_sent,
+    dsacks_ofo_sent,
+    syn_challenges,
+    to_zero_window,
+    from_zero_window,
+    aborts_on_data,
+    aborts_on_close,
+    aborts_on_timeout,
+    hystart_exits,
+    hystart_cwnd
 });
 
 impl Counters {
@@ -312,6 +371,7 @@ impl Open {
             congestion: self.congestion.name(),
             congestion_phase: self.congestion.phase(),
             bandwidth: self.congestion.bandwidth(),
+            gains: self.congestion.gains(),
             recovery: self.recovery_name(),
             rto: self.rtt.rto(),
             backoff: self.rtt.backoffs(),

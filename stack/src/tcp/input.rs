@@ -8,10 +8,10 @@ use super::ecn::Agreed;
 use super::error::Error;
 use super::event::Event;
 use super::handshake::{Course, Opening, Peer, establish};
-use super::receiver::{Owed, Taken};
+use super::receiver::Taken;
 use super::sack::{Acked, duplicate_report};
 use super::segment::{Segment, reset_for};
-use super::state::{Block, Next, Open, Synchronised};
+use super::state::{self, Block, Open, Synchronised};
 use super::time_wait::TimeWaitVerdict;
 use super::timer::Timer;
 use crate::time::{Duration, Instant};
@@ -21,8 +21,10 @@ use crate::wire::tcp::Flags;
 
 mod feedback;
 mod marks;
+mod next;
 
 use feedback::Feedback;
+pub(crate) use next::Next;
 
 /// How a segment left the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +39,9 @@ enum Outcome {
     Reset(Error),
 }
 
-/// Challenge ACKs and answers to segments that carry nothing are at least this far apart (RFC 5961 section 7): two hosts
-/// that disagree must not answer each other for ever.
-const CHALLENGE_SPACING: Duration = Duration::from_millis(100);
+/// Challenge ACKs and answers to segments that carry nothing are at least this far apart (RFC 5961 section 7): two
+/// hosts that disagree must not answer each other for ever.
+pub(super) const CHALLENGE_SPACING: Duration = Duration::from_millis(100);
 
 impl Connection {
     /// A segment arrived.
@@ -78,13 +80,15 @@ impl Connection {
         }
         // Second: a RST is believed if it acknowledges our SYN.
         if segment.has(Flags::RST) {
-            if acked {
-                self.finish(Some(Error::ConnectionRefused));
+            match acked {
+                true => self.finish(Some(Error::ConnectionRefused)),
+                false => self.common.counters.out_of_place += 1,
             }
             return;
         }
         // Fourth: the SYN.
         if !segment.has(Flags::SYN) {
+            self.common.counters.out_of_place += 1;
             return;
         }
         let policy = opening.ecn;
@@ -110,6 +114,7 @@ impl Connection {
             && header.seq.before(rcv_nxt + u32::from(opening.offer.window).max(1));
         // First: the sequence number. The peer's SYN-ACK repeats the number of its SYN.
         if !repeated_syn && !in_window {
+            self.common.counters.out_of_window += 1;
             if !segment.has(Flags::RST) {
                 opening.due = Some(Reason::SynAckRetransmit);
             }
@@ -117,8 +122,9 @@ impl Connection {
         }
         // Second: RST. Third is no concern of ours. Fourth: another SYN is repeated, or challenged with our SYN-ACK.
         if segment.has(Flags::RST) {
-            if header.seq == rcv_nxt {
-                self.finish(Some(Error::ConnectionRefused));
+            match header.seq == rcv_nxt {
+                true => self.finish(Some(Error::ConnectionRefused)),
+                false => self.common.counters.out_of_place += 1,
             }
             return;
         }
@@ -128,6 +134,7 @@ impl Connection {
         }
         // Fifth: the ACK.
         if !segment.has(Flags::ACK) {
+            self.common.counters.out_of_place += 1;
             return;
         }
         if opening.acknowledged(segment).is_none() {
@@ -143,6 +150,7 @@ impl Connection {
         let Opening { mut start, offer, sent_at, retries, .. } = **opening;
         let acked = opening.acknowledged(segment).unwrap_or(0);
         self.common.fast_open = opening.report(&segment.header, acked);
+        self.common.fast_open_fail = opening.fast_open.map_or(0, |attempt| attempt.failure(acked));
         let course = Course { sample: (retries == 0).then(|| now - sent_at), repeated: retries > 0 };
         let common = &mut self.common;
         if acked > 0 {
@@ -198,7 +206,7 @@ impl Connection {
         let mut input =
             Input { open, common, now, segment, start: segment.header.seq, data: segment.payload };
         let outcome = input.run();
-        input.arm_delayed_ack();
+        input.open.arm_delayed_ack(input.common, now);
         match outcome {
             Continue(()) | Break(Outcome::Dropped) => self.guard_fin_wait_2(now),
             Break(Outcome::TimeWait) => self.enter_time_wait(now),
@@ -232,7 +240,8 @@ impl Input<'_> {
         self.take_timestamp();
         self.take_user_timeout();
         self.take_ack()?;
-        // Sixth: the urgent pointer is read by the wire format and left alone; urgent data stays in the stream (RFC 6093).
+        // Sixth: the urgent pointer is read by the wire format and left alone; urgent data stays in the stream (RFC
+        // 6093).
         self.take_data()?;
         self.take_fin()
     }
@@ -305,6 +314,7 @@ impl Input<'_> {
     /// Fifth: ACK. RFC 5961 section 5.2: it must lie near what is in flight.
     fn check_ack(&mut self) -> Step {
         if !self.segment.has(Flags::ACK) {
+            self.common.counters.out_of_place += 1;
             return Break(Outcome::Dropped);
         }
         let (sender, ack) = (&self.open.sender, self.segment.header.ack);
@@ -400,6 +410,15 @@ impl Input<'_> {
     /// SND.UNA moves: room in the send buffer.
     fn advance(&mut self, una_before: SeqNum) {
         let (sender, common) = (&mut self.open.sender, &mut *self.common);
+        if sender.proven != sender.smss {
+            sender.note_proven(self.segment.header.ack);
+        }
+        if let Some(claim) = &common.too_big
+            && self.segment.header.ack.after(claim.seq)
+        {
+            // RFC 5927 section 7.2: what was said to be too big has arrived.
+            common.too_big = None;
+        }
         sender.snd_una = self.segment.header.ack;
         let numbers = sender.snd_una - una_before;
         let bytes = common.tx.consume(numbers as usize) as u32;
@@ -407,7 +426,10 @@ impl Input<'_> {
         sender.retries = 0;
         common.soft_error = None;
         common.counters.bytes_acked += u64::from(bytes);
-        common.tell_room();
+        match common.settings.notsent_lowat {
+            None => common.tell_room(),
+            Some(_) => common.tell_unsent(sender.unsent(common.tx.len())),
+        }
         common.timers.stop(Timer::UserTimeout);
         if sender.has_unacked(common.tx.len()) {
             common.arm_user_timeout(self.now);
@@ -441,7 +463,7 @@ impl Input<'_> {
         }
         let before = self.open.state;
         match before.on_fin_acked() {
-            Next::Stay(state) => {
+            state::Next::Stay(state) => {
                 self.open.state = state;
                 if state != before {
                     self.common.timers.stop(Timer::Linger);
@@ -449,8 +471,8 @@ impl Input<'_> {
                 }
                 Continue(())
             }
-            Next::TimeWait => Break(Outcome::TimeWait),
-            Next::Closed => Break(Outcome::Closed(None)),
+            state::Next::TimeWait => Break(Outcome::TimeWait),
+            state::Next::Closed => Break(Outcome::Closed(None)),
         }
     }
 
@@ -468,31 +490,18 @@ impl Input<'_> {
             return Continue(());
         }
         let (open, common) = (&mut *self.open, &mut *self.common);
-        open.watch.handle_data(self.now, self.segment.payload.len(), self.segment.segments);
         let echo = self.segment.header.options.timestamps.map(|stamp| stamp.echo);
-        if let Some(echo) = echo
-            && open.watch.receiver_rtt.is_news(echo)
-        {
-            open.time_receiver(self.now, echo, self.segment.payload.len(), common.rx.is_empty());
-        }
+        open.note_data(common, self.now, self.segment.payload.len(), self.segment.segments, echo);
         let end = self.start + self.data.len() as u32;
         // RFC 9293 section 3.6.1, RFC 1122 section 4.2.2.13: nobody is left to read it.
         if common.orphaned && end.after(open.receiver.rcv_nxt) {
+            common.counters.aborts_on_data += 1;
             return Break(Outcome::Reset(Error::ConnectionAborted));
         }
+        let taken = open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx);
         let counters = &mut common.counters;
-        match open.receiver.handle_data(self.start, self.data, self.segment.segments, &mut common.rx) {
-            Taken::InOrder(bytes) => {
-                counters.bytes_received += bytes as u64;
-                let (next, edge) = (open.receiver.rcv_nxt, open.receiver.edge());
-                open.watch.receiver_rtt.handle_progress(self.now, next, edge);
-                open.tune_receive_buffer(common, self.now, echo);
-                if common.read_shut {
-                    common.rx.consume(usize::MAX);
-                } else if bytes > 0 {
-                    common.events.push(Event::Readable);
-                }
-            }
+        match taken {
+            Taken::InOrder(bytes) => open.tell_data(common, self.now, bytes, echo),
             Taken::Early => counters.out_of_order += 1,
             Taken::EarlyDuplicate => {
                 counters.out_of_order += 1;
@@ -526,12 +535,12 @@ impl Input<'_> {
         self.common.end_of_stream = true;
         self.common.events.push(Event::ReadClosed);
         match self.open.state.on_fin() {
-            Next::Stay(state) => {
+            state::Next::Stay(state) => {
                 self.open.state = state;
                 Continue(())
             }
-            Next::TimeWait => Break(Outcome::TimeWait),
-            Next::Closed => Break(Outcome::Closed(None)),
+            state::Next::TimeWait => Break(Outcome::TimeWait),
+            state::Next::Closed => Break(Outcome::Closed(None)),
         }
     }
 
@@ -571,20 +580,11 @@ impl Input<'_> {
     /// An ACK in answer to something that an attacker could have sent, or that an ACK could answer: not too many.
     fn challenge(&mut self, reason: Reason) {
         if self.now < self.open.next_challenge {
+            self.common.counters.challenges_skipped += 1;
             return;
         }
         self.open.next_challenge = self.now + CHALLENGE_SPACING;
         self.common.counters.challenge_acks += u32::from(reason == Reason::ChallengeAck);
         self.open.receiver.owe(reason);
-    }
-
-    fn arm_delayed_ack(&mut self) {
-        if self.open.receiver.owed == Owed::Delayed && self.common.settings.quickack {
-            self.open.receiver.owe(Reason::Ack);
-        }
-        if self.open.receiver.owed == Owed::Delayed {
-            let at = self.now + self.common.settings.delayed_ack;
-            self.common.timers.set_if_unset(Timer::DelayedAck, at);
-        }
     }
 }

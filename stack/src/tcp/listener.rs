@@ -67,8 +67,8 @@ pub enum Verdict {
     Done,
     /// Answer with this RST.
     Reset(Outgoing),
-    /// A handshake is complete, or a Fast Open cookie stands for its end. The connection has already taken the segment's data; the caller registers it and
-    /// hands its handle to [`Listener::push_accepted`].
+    /// A handshake is complete, or a Fast Open cookie stands for its end. The connection has already taken the
+    /// segment's data; the caller registers it and hands its handle to [`Listener::push_accepted`].
     Established(Box<Connection>),
 }
 
@@ -102,6 +102,9 @@ pub struct ListenerStats {
     pub cookies_accepted: u64,
     /// ACKs whose cookie was wrong.
     pub cookies_refused: u64,
+    /// Segments that begin no connection and are not answered: RSTs, SYNs with FIN, and those without any of these
+    /// flags.
+    pub strays: u64,
     /// SYN-ACKs with a cookie that were dropped because too many waited to be sent.
     pub cookies_dropped: u64,
     /// Half-open connections given up.
@@ -112,8 +115,6 @@ pub struct ListenerStats {
     pub established: u64,
     /// Completed handshakes that had to wait because the accept queue was full.
     pub accept_overflows: u64,
-    /// SYNs that asked for a Fast Open cookie, and got one.
-    pub fast_open_requests: u64,
     /// Connections that began with their SYN.
     pub fast_opens: u64,
     /// SYNs whose Fast Open cookie was wrong.
@@ -213,6 +214,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         }
         // RFC 9293 section 3.10.7.2. First: RST.
         if segment.has(Flags::RST) {
+            self.stats.strays += 1;
             return Verdict::Done;
         }
         // Second: an ACK has no place here, unless it brings a cookie back.
@@ -223,6 +225,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         if segment.has(Flags::SYN) && !segment.has(Flags::FIN) {
             return self.handle_syn(now, peer, start, ticket, segment);
         }
+        self.stats.strays += 1;
         Verdict::Done
     }
 
@@ -309,6 +312,9 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
                 return Verdict::Done;
             }
             SynCookiePolicy::Off | SynCookiePolicy::WhenFull if !full => {}
+            // RFC 6191 section 2: the new numbers lie after the old ones, which a cookie's need not. Such a SYN is no
+            // flood either: it ends an entry in TIME-WAIT.
+            _ if start.successor && self.half_open.len() < 2 * self.backlog => {}
             SynCookiePolicy::Off | SynCookiePolicy::WhenFull | SynCookiePolicy::Always => {
                 self.answer_with_cookie(now, peer, &start, &offer, segment);
                 return Verdict::Done;
@@ -344,10 +350,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             return Admission::Handshake(None);
         }
         match ticket.shown {
-            Shown::Nothing => {
-                self.stats.fast_open_requests += 1;
-                Admission::Handshake(Some(ticket.ours))
-            }
+            Shown::Nothing => Admission::Handshake(Some(ticket.ours)),
             Shown::Wrong => {
                 self.stats.fast_opens_refused += 1;
                 Admission::Handshake(Some(ticket.ours))
@@ -389,7 +392,8 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
             }
             return Verdict::Done;
         }
-        // A SYN again, or another one: our SYN-ACK tells an honest peer what to do, which is to reset if it knows nothing.
+        // A SYN again, or another one: our SYN-ACK tells an honest peer what to do, which is to reset if it knows
+        // nothing.
         if segment.has(Flags::SYN) {
             if header.seq == entry.peer.irs && entry.peer.ecn.handle_syn_again(most, segment) == Again::Reset
             {

@@ -4,7 +4,8 @@
 //! - [`Listener`]: a listening port, with small entries for handshakes under way.
 //! - [`TimeWait`]: what remains of a connection that is over.
 //!
-//! The caller knows the addresses: it finds the connection for a segment, verifies the checksum before and fills it after.
+//! The caller knows the addresses: it finds the connection for a segment, verifies the checksum before and fills it
+//! after.
 
 mod asleep;
 mod authentication;
@@ -22,6 +23,7 @@ mod input;
 pub mod isn;
 mod journal;
 mod listener;
+mod low_water;
 mod options;
 mod output;
 pub mod pacing;
@@ -40,6 +42,7 @@ mod syncookie;
 mod time_wait;
 mod timeout;
 mod timer;
+mod too_big;
 mod user_timeout;
 mod watch;
 
@@ -48,7 +51,7 @@ pub use authentication::{
 };
 pub use connection::{Connection, Event, Readiness, Start};
 pub use decision::{Decided, Decision, Evidence, LostBy, Reduction, Value};
-pub use ecn::{EcnBytes, EcnInfo, EcnMode, EcnPolicy};
+pub use ecn::{EcnBytes, EcnFailures, EcnInfo, EcnMode, EcnPolicy};
 pub use error::{Error, IcmpError};
 pub use fast_open::{FastOpenClient, FastOpenOutcome, FastOpenReport, Shown, Ticket};
 pub use info::{Counters, TcpInfo};
@@ -59,8 +62,10 @@ pub use segment::{Limits, Outgoing, Ports, Segment, reset_for};
 pub use sizing::Pressure;
 pub use state::State;
 pub use time_wait::{TimeWait, TimeWaitVerdict};
+pub use too_big::TooBig;
 
 pub(crate) use asleep::{Asleep, SharedSettings};
+pub(crate) use input::Next;
 
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,7 @@
 use super::common::Common;
 use super::congestion::Sent;
 use super::connection::Connection;
+use super::options::Settings;
 use super::receiver::Owed;
 use super::segment::{BASE_HEADER, Limits, Outgoing, options_len};
 use super::state::{Block, Open};
@@ -189,6 +190,10 @@ impl Output<'_> {
         self.common.timers.stop(Timer::Persist);
         self.common.disarm_cork();
         self.open.arm_probe(self.common, self.now);
+        if self.common.settings.notsent_lowat.is_some() {
+            let unsent = self.open.sender.unsent(self.common.tx.len());
+            self.common.tell_unsent(unsent);
+        }
         self.emit_new(piece, options, size, why)
     }
 
@@ -290,6 +295,13 @@ impl Output<'_> {
             flags |= ecn.take_flags(pure, load == Load::New, options.acc_ecn.is_some());
         }
         let window = open.receiver.offer_window(&self.common.rx);
+        let counters = &mut self.common.counters;
+        if let Some(is_old) = open.receiver.dsack_is_old().filter(|_| !options.sack.is_empty()) {
+            *(if is_old { &mut counters.dsacks_old_sent } else { &mut counters.dsacks_ofo_sent }) += 1;
+        }
+        if open.receiver.handle_offered(window == 0) {
+            *(if window == 0 { &mut counters.to_zero_window } else { &mut counters.from_zero_window }) += 1;
+        }
         open.receiver.handle_ack_sent();
         open.advertise = None;
         open.clock.last_ack_sent = open.receiver.rcv_nxt;
@@ -325,8 +337,9 @@ impl Output<'_> {
     fn largest(&self, options: &Options, size: u32) -> u32 {
         let has_cwr_bit = self.open.ecn.as_ref().is_some_and(|ecn| ecn.has_cwr_bit());
         if self.limits.max_merged <= self.limits.max_segment || has_cwr_bit {
-            // RFC 9293 section 3.7.1 (MUST-16): nobody divides it, so that several small ones must not go as one. Devices that
-            // divide give CWR to the first piece alone, which is wrong for the ACE field (RFC 9768 section 3.3.4).
+            // RFC 9293 section 3.7.1 (MUST-16): nobody divides it, so that several small ones must not go as one.
+            // Devices that divide give CWR to the first piece alone, which is wrong for the ACE field (RFC 9768 section
+            // 3.3.4).
             return size;
         }
         let merged = self.limits.max_merged.min(0xffff).saturating_sub(BASE_HEADER + options_len(options));
@@ -386,15 +399,16 @@ impl Output<'_> {
 }
 
 impl Open {
-    /// The time between two looks at a closed window (RFC 9293 section 3.8.6.1: the retransmission timeout, then doubled).
+    /// The time between two looks at a closed window (RFC 9293 section 3.8.6.1: the retransmission timeout, then
+    /// doubled).
     pub(crate) fn persist_interval(&self) -> Duration {
         (self.rtt.base_rto() * (1 << self.persist_backoff.min(10))).min(Duration::from_secs(60))
     }
 
     /// Nothing more leaves now: whether that is the application's doing (draft-ietf-ccwg-bbr section 4.1.2.4).
     ///
-    /// Note: the draft counts a full window of the peer as the path's limit, although it says as little about the path as
-    /// an application that pauses. What such a flow delivers is no more a measure of the bandwidth than that.
+    /// Note: the draft counts a full window of the peer as the path's limit, although it says as little about the path
+    /// as an application that pauses. What such a flow delivers is no more a measure of the bandwidth than that.
     fn notice_app_limit(&mut self, written: usize) {
         let sender = &self.sender;
         let pipe = self.recovery.pipe(&sender.board, sender.smss);
@@ -406,8 +420,10 @@ impl Open {
     }
 
     /// How fast to send, if it is to be spread.
-    pub(crate) fn set_pacing_rate(&mut self, wanted: bool) {
+    pub(crate) fn set_pacing_rate(&mut self, settings: &Settings) {
         let own = self.congestion.pacing_rate();
+        let most = settings.max_pacing_rate;
+        let wanted = settings.pacing || most.is_some();
         let spread = self.rtt.srtt().filter(|srtt| wanted && !srtt.is_zero()).map(|srtt| {
             let cwnd = self.congestion.cwnd();
             // Twice the window per round trip in slow start, else a little more than the window, so that it can grow.
@@ -415,7 +431,11 @@ impl Open {
             let per_second = u128::from(cwnd) * percent * 10_000_000 / u128::from(srtt.as_nanos());
             u64::try_from(per_second).unwrap_or(u64::MAX)
         });
-        self.pacer.set_rate(own.or(spread), u64::from(self.sender.smss));
+        let rate = match most {
+            None => own.or(spread),
+            Some(most) => Some(own.or(spread).map_or(most, |rate| rate.min(most))),
+        };
+        self.pacer.set_rate(rate, u64::from(self.sender.smss));
     }
 
     /// Timestamps, our user timeout if it is to be told, and what was received beyond the acknowledgment number.

@@ -52,16 +52,16 @@ impl Pacer {
 
     /// Whether a segment may leave now.
     pub fn ready(&self, now: Instant) -> bool {
-        self.rate.is_none() || self.blocked_until <= now
+        self.blocked_until <= now
     }
 
-    /// The bytes that may leave now at once: no bound without a rate, 0 if it is not [`Pacer::ready`], else what is left
-    /// of a quantum and of what a pause has saved up.
+    /// The bytes that may leave now at once: 0 if it is not [`Pacer::ready`], no bound without a rate, else what is
+    /// left of a quantum and of what a pause has saved up.
     pub fn allowance(&self, now: Instant) -> u64 {
-        let Some(rate) = self.rate else { return u64::MAX };
         if !self.ready(now) {
             return 0;
         }
+        let Some(rate) = self.rate else { return u64::MAX };
         let due = self.due.max(now - time_for(self.quantum, rate));
         let until = now + time_for(self.quantum, rate);
         let bytes = u128::from((until - due).as_nanos()) * u128::from(rate) / 1_000_000_000;
@@ -78,9 +78,17 @@ impl Pacer {
         }
     }
 
-    /// Changes the rate in bytes per second, for segments of `smss` bytes. What was sent keeps the spacing that it has; a
-    /// rate of 0 counts as 1.
+    /// Nothing leaves before `until`, with a rate or without.
+    pub fn hold(&mut self, until: Instant) {
+        self.blocked_until = self.blocked_until.max(until);
+    }
+
+    /// Changes the rate in bytes per second, for segments of `smss` bytes. What was sent keeps the spacing that it has;
+    /// a rate of 0 counts as 1.
     pub fn set_rate(&mut self, rate: Option<u64>, smss: u64) {
+        if self.rate.is_some() && rate.is_none() {
+            self.blocked_until = Instant::ZERO;
+        }
         self.rate = rate.map(|rate| rate.max(1));
         self.quantum = send_quantum(rate.unwrap_or(0), smss);
     }
@@ -115,6 +123,16 @@ mod tests {
         pacer.handle_sent(at(0.ms()), 1 << 40);
         assert!(pacer.ready(at(0.ms())) && pacer.poll_timeout(at(0.ms())).is_none());
         assert_eq!(pacer.allowance(at(0.ms())), u64::MAX);
+    }
+
+    #[test]
+    fn a_hold_stops_everything_with_a_rate_or_without() {
+        for mut pacer in [Pacer::new(), pacer(1_000_000)] {
+            pacer.hold(at(300.ms()));
+            assert_eq!(pacer.poll_timeout(at(100.ms())), Some(at(300.ms())));
+            assert_eq!(pacer.allowance(at(100.ms())), 0);
+            assert!(pacer.ready(at(300.ms())) && pacer.allowance(at(300.ms())) > 0);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Packetization-layer path MTU discovery (RFC 4821; RFC 8899 says the same for datagrams): how large segments may be is
-//! found out by what arrives, for paths on which nobody says what was too large.
+//! Packetization-layer path MTU discovery (RFC 4821; RFC 8899 says the same for datagrams): how large segments may be
+//! is found out by what arrives, for paths on which nobody says what was too large.
 //!
 //! Sizes are bytes of a segment: TCP header, options and data.
 
@@ -74,8 +74,8 @@ const FLOOR: u32 = 48;
 const THRESHOLD: u32 = 8;
 /// After this long the path may be another (RFC 4821 section 7.3, RFC 8899 section 5.1.1: PMTU_RAISE_TIMER).
 const INTERVAL: Duration = Duration::from_secs(600);
-/// Segments of the congestion window without which nothing is probed (RFC 4821 section 7.4): the loss of one must not stop
-/// the flow.
+/// Segments of the congestion window without which nothing is probed (RFC 4821 section 7.4): the loss of one must not
+/// stop the flow.
 const LEAST_WINDOW: u64 = 11;
 /// Segments that have to follow a probe, so that its loss is noticed.
 const FOLLOWERS: u32 = 4;
@@ -184,8 +184,8 @@ impl Plpmtud {
         Some(probe)
     }
 
-    /// `len` sequence numbers from `start` are sent again. If the probe is among them, nothing will be known from it (RFC
-    /// 4821 section 7.6.4).
+    /// `len` sequence numbers from `start` are sent again. If the probe is among them, nothing will be known from it
+    /// (RFC 4821 section 7.6.4).
     pub(crate) fn handle_resent(&mut self, start: SeqNum, len: u32) {
         self.probe = self
             .probe
@@ -199,7 +199,8 @@ impl Plpmtud {
 
     /// The size to try next, if it is time (RFC 4821 section 7.3).
     ///
-    /// Note: where nothing failed the last step is to the largest size itself, from which the threshold would keep away.
+    /// Note: where nothing failed the last step is to the largest size itself, from which the threshold would keep
+    /// away.
     pub(crate) fn poll_size(&mut self, now: Instant) -> Option<u32> {
         if self.probe.is_some() {
             return None;
@@ -263,8 +264,8 @@ impl Open {
     }
 
     /// The retransmission timer fires and has fired `before` for the same segment, which is marked lost now. If that is
-    /// large, and what it waits for is longer than R1, something on the path may swallow what is large (RFC 4821 section
-    /// 7.7, RFC 2923 section 2.1).
+    /// large, and what it waits for is longer than R1, something on the path may swallow what is large (RFC 4821
+    /// section 7.7, RFC 2923 section 2.1).
     pub(crate) fn check_black_hole(&mut self, now: Instant, common: &mut Common, before: u8) {
         if common.settings.mtu_probing == MtuProbing::Off || before == 0 {
             return;

@@ -1,4 +1,5 @@
-//! Delivery-rate samples: how fast the path delivered what one acknowledgment reports (draft-ietf-ccwg-bbr section 4.1).
+//! Delivery-rate samples: how fast the path delivered what one acknowledgment reports (draft-ietf-ccwg-bbr section
+//! 4.1).
 
 use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! What we receive: the receive sequence space of RFC 9293 section 3.3.1, reassembly, our window, and what we owe the peer.
+//! What we receive: the receive sequence space of RFC 9293 section 3.3.1, reassembly, our window, and what we owe the
+//! peer.
 
 use core::ops::Range;
 
@@ -35,6 +36,8 @@ pub(crate) struct Receiver {
     wscale: u8,
     /// Bytes of data in the peer's full segments, as far as our MSS and the options agreed on tell.
     mss: u16,
+    /// The window that was offered last was zero.
+    is_closed: bool,
     /// Received again, not yet reported (RFC 2883).
     dsack: Option<SackBlock>,
     pub(crate) owed: Owed,
@@ -45,7 +48,7 @@ pub(crate) struct Receiver {
 }
 
 packed!(Receiver {
-    rcv_nxt, received, rcv_adv, out_of_order, fin, wscale, mss, unacked_segments, quick;
+    rcv_nxt, received, rcv_adv, out_of_order, fin, wscale, mss, is_closed, unacked_segments, quick;
     early_fin: None, dsack: None, owed: Owed::Nothing
 });
 
@@ -94,6 +97,7 @@ impl Receiver {
             fin: false,
             wscale,
             mss,
+            is_closed: false,
             dsack: None,
             owed: Owed::Nothing,
             unacked_segments: 0,
@@ -119,6 +123,11 @@ impl Receiver {
     /// Whether data was received above a hole.
     pub(crate) fn has_holes(&self) -> bool {
         !self.out_of_order.is_empty()
+    }
+
+    /// Whether what was received again and is to be reported lies before RCV.NXT; `None` if there is nothing.
+    pub(crate) fn dsack_is_old(&self) -> Option<bool> {
+        self.dsack.map(|block| block.start.before(self.rcv_nxt))
     }
 
     /// SACK blocks for the next ACK, at most `room`: a duplicate first (RFC 2883), then what arrived last (RFC 2018).
@@ -150,6 +159,22 @@ impl Receiver {
         let data = &data[behind..];
         let ahead = u64::from(seq.max(self.rcv_nxt) - self.rcv_nxt);
         if ahead == 0 { self.take_next(data, segments, rx) } else { self.take_early(ahead, data, rx) }
+    }
+
+    /// Whether `len` bytes from `seq` on are the next of the stream, nothing beyond them was kept, and the window has
+    /// room.
+    #[inline]
+    pub(crate) fn expects(&self, seq: SeqNum, len: u32) -> bool {
+        let whole = !self.has_holes() && self.early_fin.is_none() && !self.fin;
+        seq == self.rcv_nxt && len <= self.window() && whole
+    }
+
+    /// Takes the data of one expected segment, which lies behind what can be read already; answers how much it is.
+    #[inline]
+    pub(crate) fn take_placed(&mut self, len: usize, rx: &mut Ring) -> usize {
+        rx.accept(len);
+        self.advance(len, 1, false);
+        len
     }
 
     /// A FIN whose number is `at`. Answers whether it is its turn; otherwise it is remembered.
@@ -186,6 +211,11 @@ impl Receiver {
         }
     }
 
+    /// A window of zero leaves, or another; answers whether it was not so before.
+    pub(crate) fn handle_offered(&mut self, is_closed: bool) -> bool {
+        core::mem::replace(&mut self.is_closed, is_closed) != is_closed
+    }
+
     /// A segment with an ACK leaves.
     pub(crate) fn handle_ack_sent(&mut self) {
         self.owed = Owed::Nothing;
@@ -193,10 +223,10 @@ impl Receiver {
         self.dsack = None;
     }
 
-    /// Whether reading has opened the window enough that the peer should hear of it at once: two segments and a quarter of
-    /// the buffer, or half of the buffer, or the first room after a closed window; and where a segment is a good part of
-    /// the buffer, each. An acknowledgment leaves before the application reads what it is for, so that such a window is
-    /// always told too small otherwise.
+    /// Whether reading has opened the window enough that the peer should hear of it at once: two segments and a quarter
+    /// of the buffer, or half of the buffer, or the first room after a closed window; and where a segment is a good
+    /// part of the buffer, each. An acknowledgment leaves before the application reads what it is for, so that such a
+    /// window is always told too small otherwise.
     pub(crate) fn wants_update(&self, rx: &Ring) -> bool {
         if self.fin {
             return false;
@@ -234,8 +264,8 @@ impl Receiver {
         rx.free().min(usize::from(u16::MAX) << self.wscale)
     }
 
-    /// Where in the buffer the offered window ends. RFC 7323 section 2.4: what lay in it when it was offered is taken, even if
-    /// the buffer was made smaller since.
+    /// Where in the buffer the offered window ends. RFC 7323 section 2.4: what lay in it when it was offered is taken,
+    /// even if the buffer was made smaller since.
     fn promised(&self, rx: &Ring) -> usize {
         rx.limit().max(rx.len() + self.window() as usize)
     }
@@ -255,18 +285,24 @@ impl Receiver {
             end = end.max(held.end);
         }
         let in_order = rx.extend((end - self.received) as usize);
+        self.advance(in_order, segments.max(1), had_holes || taken < data.len());
+        Taken::InOrder(in_order)
+    }
+
+    /// RCV.NXT moves by what so many segments brought; their ACK may wait for company unless something was odd.
+    #[inline]
+    fn advance(&mut self, in_order: usize, segments: u16, odd: bool) {
         self.received += in_order as u64;
         self.rcv_nxt += in_order as u32;
-        self.unacked_segments = self.unacked_segments.saturating_add(segments.max(1));
+        self.unacked_segments = self.unacked_segments.saturating_add(segments);
         let quick = self.quick > 0;
-        self.quick = self.quick.saturating_sub(segments.max(1));
-        if had_holes || taken < data.len() || self.unacked_segments >= 2 || quick {
+        self.quick = self.quick.saturating_sub(segments);
+        if odd || self.unacked_segments >= 2 || quick {
             // RFC 5681 section 4.2: at once for each second segment, and if it fills a hole.
             self.owe(Reason::Ack);
         } else if self.owed == Owed::Nothing {
             self.owed = Owed::Delayed;
         }
-        Taken::InOrder(in_order)
     }
 
     /// Data that begins `ahead` bytes after RCV.NXT.

@@ -4,9 +4,10 @@ use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 
-/// Two ways lead to it. With timestamps, the echo in the data says when we sent what the peer answered (RFC 7323 section
-/// 4.1). Without, the first data beyond a window cannot be sent before the window was heard of: from our sending it to
-/// that data is a round trip at least, and many if the peer does not fill the window, so that only the least counts.
+/// Two ways lead to it. With timestamps, the echo in the data says when we sent what the peer answered (RFC 7323
+/// section 4.1). Without, the first data beyond a window cannot be sent before the window was heard of: from our
+/// sending it to that data is a round trip at least, and many if the peer does not fill the window, so that only the
+/// least counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReceiverRtt {
     estimate: Option<Duration>,
@@ -37,8 +38,8 @@ impl ReceiverRtt {
         echo != self.last_echo
     }
 
-    /// A full segment echoes the timestamp `echo`, from `sample` ago; `unread` says that the application has not read all.
-    /// A reader that is slow keeps the peer waiting for a window: that is no part of the path's round trip.
+    /// A full segment echoes the timestamp `echo`, from `sample` ago; `unread` says that the application has not read
+    /// all. A reader that is slow keeps the peer waiting for a window: that is no part of the path's round trip.
     pub(crate) fn handle_echo(&mut self, echo: u32, sample: Option<Duration>, unread: bool) {
         self.last_echo = echo;
         let Some(sample) = sample.filter(|sample| !sample.is_zero()) else { return };

@@ -5,8 +5,8 @@ use crate::time::{Duration, Instant};
 
 /// The estimator of one connection.
 ///
-/// Karn's algorithm (RFC 6298 section 3) is the caller's to keep: a segment that was sent twice gives a sample only if a
-/// timestamp tells which of the two was acknowledged.
+/// Karn's algorithm (RFC 6298 section 3) is the caller's to keep: a segment that was sent twice gives a sample only if
+/// a timestamp tells which of the two was acknowledged.
 #[derive(Clone, Debug)]
 pub struct Rtt {
     smoothed: Option<Smoothed>,
@@ -33,8 +33,8 @@ packed!(Smoothed { srtt, rttvar });
 pub const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The variance's part of the timeout is never less.
 ///
-/// Note: RFC 6298 section 2.4 would have the timeout be at least a second. Linux takes 200 ms for K*RTTVAR instead, and so
-/// do we: above any delayed ACK, and five times quicker to notice a lost tail.
+/// Note: RFC 6298 section 2.4 would have the timeout be at least a second. Linux takes 200 ms for K*RTTVAR instead, and
+/// so do we: above any delayed ACK, and five times quicker to notice a lost tail.
 pub const MIN_RTO: Duration = Duration::from_millis(200);
 /// The longest timeout, however often it backs off (RFC 6298 section 2.5 allows any bound of 60 s or more).
 pub const MAX_RTO: Duration = Duration::from_secs(120);
@@ -108,7 +108,7 @@ impl Rtt {
         let smoothed = match self.smoothed {
             // RFC 6298 section 2.2.
             None => Smoothed { srtt: sample, rttvar: sample / 2 },
-            // RFC 4015 section 3.2 step 8: the path is slower than was thought, if what was sent since says so too.
+            // RFC 4015 section 3.6: the path is slower than was thought, if what was sent since says so too.
             Some(old) if self.spurious.take_if(|since| now - sample >= *since).is_some() => {
                 Smoothed { srtt: old.srtt.max(sample), rttvar: old.rttvar.max(sample / 2) }
             }
@@ -131,8 +131,8 @@ impl Rtt {
         self.backoffs = self.backoffs.saturating_add(1);
     }
 
-    /// The last timeout was not needed, as was found out at `now`: the backoff ends without a sample, and the first sample
-    /// of what is sent from now on makes the timeout more careful (RFC 4015 section 3.2).
+    /// The last timeout was not needed, as was found out at `now`: the backoff ends without a sample, and the first
+    /// sample of what is sent from now on makes the timeout more careful (RFC 4015 section 3.6).
     pub fn handle_spurious_timeout(&mut self, now: Instant) {
         self.backoffs = 0;
         self.spurious = Some(now);
@@ -254,6 +254,7 @@ mod tests {
         assert!(rtt.rto() <= 210.ms());
     }
 
+    /// RFC 4015 section 3.6 (SHLD-3).
     #[test]
     fn a_spurious_timeout_makes_it_more_careful() {
         let mut rtt = Rtt::new();

@@ -408,8 +408,8 @@ impl Scoreboard {
         Some((start, end - start))
     }
 
-    /// The time of what is sent now, and ends at `end`. RFC 8985 section 6.2 step 2 takes the higher number for the later of
-    /// two that were sent at one time: what is sent again after something new is given the next nanosecond.
+    /// The time of what is sent now, and ends at `end`. RFC 8985 section 6.2 step 2 takes the higher number for the
+    /// later of two that were sent at one time: what is sent again after something new is given the next nanosecond.
     fn next_time(&mut self, now: Instant, end: SeqNum) -> Instant {
         let last = self.last_sent;
         let at = match now > last.at {

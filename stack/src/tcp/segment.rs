@@ -1,4 +1,5 @@
-//! Segments as the core sees them: received ones with their payload, outgoing ones as a header and a range of the send ring.
+//! Segments as the core sees them: received ones with their payload, outgoing ones as a header and a range of the send
+//! ring.
 
 use core::ops::Range;
 

@@ -29,6 +29,8 @@ pub(crate) struct Sender {
     pub(crate) max_snd_wnd: u32,
     /// Bytes of data in a full segment.
     pub(crate) smss: u32,
+    /// What `smss` was when a full segment was last acknowledged; 0 before that.
+    pub(crate) proven: u32,
     /// A FIN follows the last byte of the ring.
     pub(crate) fin: bool,
     /// The FIN is acknowledged.
@@ -57,6 +59,7 @@ packed!(Sender {
     snd_wl2,
     max_snd_wnd,
     smss,
+    proven,
     fin,
     fin_acked,
     board,
@@ -79,6 +82,7 @@ impl Sender {
             snd_wl1: SeqNum::default(),
             snd_wl2: una,
             max_snd_wnd: 0,
+            proven: 0,
             smss,
             fin: false,
             fin_acked: false,

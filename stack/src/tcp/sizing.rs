@@ -38,7 +38,8 @@ pub(crate) struct Sizing {
 
 packed!(Sizing { send, recv, most, round; pressure: Pressure::Low });
 
-/// A round trip as the receiver sees it: it is over with the first data that the peer sent after hearing of its beginning.
+/// A round trip as the receiver sees it: it is over with the first data that the peer sent after hearing of its
+/// beginning.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     /// Our timestamp then.
@@ -138,7 +139,10 @@ impl Common {
 
     /// An application that waits for room hears of it when a quarter of the send buffer is free.
     pub(crate) fn tell_room(&mut self) {
-        if self.write_blocked && self.tx.free() >= (self.tx.limit() / 4).max(1) {
+        if self.write_blocked
+            && self.settings.notsent_lowat.is_none()
+            && self.tx.free() >= (self.tx.limit() / 4).max(1)
+        {
             self.write_blocked = false;
             self.events.push(Event::Writable);
         }
@@ -171,8 +175,8 @@ impl Common {
 }
 
 impl Open {
-    /// Data arrived in its turn, in a segment that echoes our timestamp `echo`: once in a round trip the receive buffer is
-    /// measured by what the application reads.
+    /// Data arrived in its turn, in a segment that echoes our timestamp `echo`: once in a round trip the receive buffer
+    /// is measured by what the application reads.
     pub(crate) fn tune_receive_buffer(&mut self, common: &mut Common, now: Instant, echo: Option<u32>) {
         if !common.settings.recv_tuning || common.sizing.recv() >= common.settings.recv_buffer {
             return;

@@ -7,8 +7,8 @@
 //!                      [ our clock, a bit late ][ E ][ S ][ wscale, 15: none ]
 //! ```
 //!
-//! S: SACK. E: classic ECN; accurate ECN is remembered by the first flags of the peer. Linux divides its timestamps in the
-//! same way.
+//! S: SACK. E: classic ECN; accurate ECN is remembered by the first flags of the peer. Linux divides its timestamps in
+//! the same way.
 
 use core::hash::Hash;
 
@@ -76,7 +76,8 @@ impl SynCookies {
     }
 }
 
-/// The timestamp of a SYN-ACK that remembers window scale, SACK and ECN: at or before `value`, so that the clock never goes back.
+/// The timestamp of a SYN-ACK that remembers window scale, SACK and ECN: at or before `value`, so that the clock never
+/// goes back.
 pub(crate) fn mark_timestamp(value: u32, peer: &Options, ecn: EcnMode) -> u32 {
     let scale = peer.window_scale.map_or(NO_SCALE, |shift| shift.min(14));
     let ecn = u32::from(ecn == EcnMode::Classic) << ECN_BIT;

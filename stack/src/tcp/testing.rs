@@ -21,6 +21,7 @@ pub(super) fn start(iss: u32) -> Start {
         max_segment: MAX_SEGMENT,
         default_mss: 536,
         signature: None,
+        successor: false,
     }
 }
 

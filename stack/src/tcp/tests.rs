@@ -2,6 +2,8 @@
 
 mod closing;
 mod listening;
+mod low_water;
+mod merged;
 mod observing;
 mod opening;
 mod properties;

@@ -1,6 +1,7 @@
 //! TIME-WAIT as a small value (RFC 9293 section 3.3.2, RFC 6191, RFC 1337).
 
 use super::handshake::{is_before, value_at};
+use super::input::CHALLENGE_SPACING;
 use super::segment::{Outgoing, Ports, Segment};
 use super::state::Open;
 use crate::buf::ring::Ring;
@@ -20,6 +21,8 @@ pub struct TimeWait {
     clock: Option<LastClock>,
     expires: Instant,
     duration: Duration,
+    /// No ACK before this, but for the peer's FIN (RFC 5961 section 7).
+    next_ack: Instant,
 }
 
 /// What is left of the timestamps.
@@ -36,6 +39,8 @@ struct LastClock {
 pub enum TimeWaitVerdict {
     /// Nothing.
     Ignore,
+    /// Nothing: an ACK was due, but one was sent just before.
+    Skip,
     /// Send this ACK; the deadline may have changed.
     Acknowledge(Outgoing),
     /// A new SYN that may reuse the pair of addresses (RFC 6191): forget this value and treat the segment as new.
@@ -60,6 +65,7 @@ impl TimeWait {
             clock: open.terms.timestamps.then_some(LastClock { offset, recent, recent_at }),
             expires: now + duration,
             duration,
+            next_ack: now,
         }
     }
 
@@ -95,6 +101,10 @@ impl TimeWait {
             return TimeWaitVerdict::Ignore;
         }
         if segment.has(Flags::SYN) || segment.seq_len() > 0 {
+            if now < self.next_ack {
+                return TimeWaitVerdict::Skip;
+            }
+            self.next_ack = now + CHALLENGE_SPACING;
             return TimeWaitVerdict::Acknowledge(self.acknowledge(now, Reason::TimeWaitAck));
         }
         TimeWaitVerdict::Ignore

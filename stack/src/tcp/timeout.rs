@@ -4,7 +4,7 @@ use super::congestion::Timeout;
 use super::connection::Connection;
 use super::decision::{Decision, LostBy};
 use super::error::Error;
-use super::recovery::{News, Phase, ProbeTimer};
+use super::recovery::{Phase, ProbeTimer};
 use super::state::{Block, Synchronised};
 use super::timer::Timer;
 use crate::time::Instant;
@@ -74,7 +74,8 @@ impl Connection {
                     return self.give_up();
                 }
                 open.sender.retries += 1;
-                // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its way.
+                // Note: in a long recovery SND.NXT - SND.UNA holds much that has arrived; what counts is what is on its
+                // way.
                 let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
                 let (una, nxt) = (open.sender.snd_una, open.sender.snd_nxt);
                 if open.recovery.phase() != Phase::Timeout {
@@ -97,6 +98,7 @@ impl Connection {
                 let (retries, rto) = (open.sender.retries.into(), open.rtt.rto());
                 self.common.tell(now, || Decision::RtoFired { in_flight: flight, retries, rto });
                 if reneged > 0 {
+                    self.common.counters.reneged += 1;
                     self.common.tell(now, || Decision::Reneged { bytes: reneged });
                 }
                 let (bytes, again, total) = (lost.newly, lost.again, open.sender.board.lost());
@@ -116,8 +118,7 @@ impl Connection {
         let (una, nxt, path) = (open.sender.snd_una, open.sender.snd_nxt, open.path());
         let flight = u64::from(open.sender.flight());
         let change = open.recovery.handle_reordering_timeout(now, una, nxt, &path, &mut open.sender.board);
-        let news = News { smss: path.smss, ..News::default() };
-        open.take_change(&mut self.common, now, &change, &news, flight);
+        open.take_change(&mut self.common, now, &change, flight);
         self.common.dirty = true;
     }
 
@@ -213,6 +214,7 @@ impl Connection {
     /// No answer for too long. The last ICMP error says why, if there was one.
     fn give_up(&mut self) {
         let error = self.common.soft_error.unwrap_or(Error::TimedOut);
+        self.common.counters.aborts_on_timeout += 1;
         self.finish(Some(error));
     }
 }

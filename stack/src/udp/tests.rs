@@ -16,7 +16,7 @@ fn socket(local: &str) -> UdpSocket {
 }
 
 fn arrival(from: &str, to: &str) -> Arrival {
-    Arrival { from: address(from), to: ip(to), interface: ONE, ttl: 64, tos: 0 }
+    Arrival { from: address(from), to: ip(to), to_many: false, interface: ONE, ttl: 64, tos: 0 }
 }
 
 /// RFC 1122 section 4.1.3.5 (MUST-7, SHLD-2): the arrival tells the address that it was for.
@@ -62,7 +62,7 @@ fn sends_in_order_and_lends_the_bytes() {
     udp.send_to(Some(address(PEER)), b"one").unwrap();
     udp.send_from(Some(ip("10.0.0.2")), Some(address("224.0.0.5:9")), b"two").unwrap();
     assert_eq!(udp.waiting(), 2);
-    assert_eq!(udp.next_departure().unwrap().to, address(PEER));
+    assert_eq!(udp.next_departure().unwrap().0.to, address(PEER));
     assert_eq!(udp.next_datagram().unwrap().payload.concat(), b"one");
 
     let one = udp.poll_transmit().unwrap();

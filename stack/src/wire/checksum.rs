@@ -64,15 +64,42 @@ impl Sum {
             return;
         }
         let sum = if bytes.len() < LONG { sum_native(bytes) } else { sum_long(bytes) };
+        self.add_native(sum, bytes.len());
+    }
+
+    /// Adds the next bytes, and copies them on the way to `to`, which is as long: one pass instead of two.
+    ///
+    /// # Panics
+    /// It is not as long.
+    #[inline]
+    pub fn add_copied(&mut self, bytes: &[u8], to: &mut [u8]) {
+        assert_eq!(bytes.len(), to.len(), "a copy is as long");
+        if !bytes.is_empty() {
+            self.add_native(copy_and_sum(bytes, to), bytes.len());
+        }
+    }
+
+    /// Adds a sum over `len` bytes in the machine's own order.
+    #[inline]
+    const fn add_native(&mut self, sum: u64, len: usize) {
         let word = fold(sum).to_be();
         // RFC 1071 section 2(B): a sum over swapped bytes is the swapped sum.
         self.add_u16_aligned(if self.odd { word.swap_bytes() } else { word });
-        self.odd ^= bytes.len() % 2 == 1;
+        self.odd ^= len % 2 == 1;
     }
 
     /// Adds the next 16 bits.
     pub const fn add_u16(&mut self, word: u16) {
         self.add_u16_aligned(if self.odd { word.swap_bytes() } else { word });
+    }
+
+    /// The sum with the next 32 bits.
+    #[must_use]
+    #[inline]
+    pub const fn with_u32(mut self, word: u32) -> Self {
+        self.add_u16((word >> 16) as u16);
+        self.add_u16(word as u16);
+        self
     }
 
     /// The sum with further bytes.
@@ -102,12 +129,28 @@ fn sum_long(bytes: &[u8]) -> u64 {
     sum_native(bytes)
 }
 
+/// As [`sum_native`], and copies the bytes.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
+fn copy_and_sum(bytes: &[u8], to: &mut [u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (places, end) = to.as_chunks_mut::<8>();
+    let (mut whole, mut high) = (0u64, 0u64);
+    for (word, place) in words.iter().zip(places) {
+        *place = *word;
+        let word = u64::from_ne_bytes(*word);
+        whole = whole.wrapping_add(word);
+        high += word >> 32;
+    }
+    end.copy_from_slice(rest);
+    whole.wrapping_sub(high << 32) + high + sum_native(rest)
+}
+
 /// The sum over words in the machine's own order, an odd last byte padded with zero; far below overflow for
 /// any slice.
 #[inline(always)]
 fn sum_native(bytes: &[u8]) -> u64 {
-    // The wide words, whose carries are lost, and their high halves, which have room for theirs: together they tell what
-    // the low halves sum to. A plain vector unit takes several at once, and has less to do than for two halves.
+    // The wide words, whose carries are lost, and their high halves, which have room for theirs: together they tell
+    // what the low halves sum to. A plain vector unit takes several at once, and has less to do than for two halves.
     let (words, rest) = bytes.as_chunks::<8>();
     let (mut whole, mut high) = (0u64, 0u64);
     for word in words {
@@ -178,6 +221,17 @@ mod tests {
         #[test]
         fn equals_the_naive_sum(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
             prop_assert_eq!(checksum(&bytes), naive(&bytes));
+        }
+
+        #[test]
+        fn a_copy_is_summed(bytes in proptest::collection::vec(any::<u8>(), 0..3000), cut in 0..3000usize) {
+            let (one, two) = bytes.split_at(cut.min(bytes.len()));
+            let (mut copy, mut sum) = (vec![0; bytes.len()], Sum::ZERO);
+            let (first, second) = copy.split_at_mut(one.len());
+            sum.add_copied(one, first);
+            sum.add_copied(two, second);
+            prop_assert_eq!(sum.checksum(), naive(&bytes));
+            prop_assert_eq!(copy, bytes);
         }
 
         #[test]

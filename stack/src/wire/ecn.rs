@@ -16,8 +16,8 @@ pub fn field(packet: &[u8]) -> Option<u8> {
     }
 }
 
-/// Sets congestion experienced, as a router does that would have dropped the packet otherwise. The IPv4 header's checksum is
-/// brought up to date (RFC 1624); what is not an IP packet stays as it is.
+/// Sets congestion experienced, as a router does that would have dropped the packet otherwise. The IPv4 header's
+/// checksum is brought up to date (RFC 1624); what is not an IP packet stays as it is.
 pub fn mark(packet: &mut [u8]) {
     match packet.first().map(|byte| byte >> 4) {
         Some(4) if packet.len() >= 20 => {

@@ -204,11 +204,16 @@ fn each_option(all: &[u8]) -> impl Iterator<Item = Result<&[u8], usize>> {
     })
 }
 
-/// Where the fields that errors name begin.
-mod field {
-    pub(super) const VERSION: usize = 0;
-    pub(super) const TOTAL_LEN: usize = 2;
-    pub(super) const CHECKSUM: usize = 10;
+/// Where fields begin, for errors and for those who read or change single ones.
+pub(crate) mod field {
+    pub(crate) const VERSION: usize = 0;
+    pub(crate) const TOTAL_LEN: usize = 2;
+    pub(crate) const ID: usize = 4;
+    pub(crate) const FRAGMENT: usize = 6;
+    pub(crate) const TTL: usize = 8;
+    pub(crate) const PROTOCOL: usize = 9;
+    pub(crate) const CHECKSUM: usize = 10;
+    pub(crate) const ADDRESSES: usize = 12;
 }
 
 fn slice(bytes: &[u8]) -> Result<Ipv4HeaderSlice<'_>, Error> {

@@ -13,6 +13,13 @@ pub const HEADER_LEN: usize = 40;
 /// Each link carries packets of this size without fragments (RFC 8200 section 5).
 pub const MIN_MTU: usize = 1280;
 
+/// Where fields begin, for those who read or change single ones.
+pub(crate) mod field {
+    pub(crate) const PAYLOAD_LEN: usize = 4;
+    pub(crate) const NEXT_HEADER: usize = 6;
+    pub(crate) const ADDRESSES: usize = 8;
+}
+
 /// An IPv6 header as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

@@ -28,5 +28,10 @@ pub mod udp;
 
 pub use error::{Error, Layer, Reason};
 
+/// Writes one field of a header anew.
+pub(crate) fn put_u16(header: &mut [u8], at: usize, value: u16) {
+    header[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests;

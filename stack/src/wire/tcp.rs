@@ -18,10 +18,18 @@ pub const MIN_HEADER_LEN: usize = 20;
 pub const MAX_HEADER_LEN: usize = 60;
 /// Bytes of options: the most there can be.
 pub const MAX_OPTIONS_LEN: usize = MAX_HEADER_LEN - MIN_HEADER_LEN;
-/// Where the sequence number lies.
-const SEQ_OFFSET: usize = 4;
 /// Where the checksum field lies.
 pub const CHECKSUM_OFFSET: usize = 16;
+
+/// Where the other fields lie, for those who read or change single ones.
+pub(crate) mod field {
+    pub(crate) const SEQ: usize = 4;
+    pub(crate) const ACK: usize = 8;
+    pub(crate) const DATA_OFFSET: usize = 12;
+    /// The lower eight of the control bits.
+    pub(crate) const FLAGS: usize = 13;
+    pub(crate) const WINDOW: usize = 14;
+}
 
 /// A TCP header as a value. The checksum is not part of it: it is verified on reading and filled on writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +155,8 @@ impl Header {
         Ok(header.len())
     }
 
-    /// As [`Header::write`] for a header with a signature: `sign` gets the written header, in which checksum and digest are
-    /// zero, and fills in the digest. With `partial` the checksum is that of [`Header::write_partial`].
+    /// As [`Header::write`] for a header with a signature: `sign` gets the written header, in which checksum and digest
+    /// are zero, and fills in the digest. With `partial` the checksum is that of [`Header::write_partial`].
     ///
     /// # Errors
     /// As [`Header::write`].
@@ -202,38 +210,41 @@ impl Default for Options {
     }
 }
 
-/// A header written once, for segments that differ in sequence number and payload alone.
+/// A header that was written once, for segments that differ in sequence number and payload alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Template {
-    bytes: [u8; MAX_HEADER_LEN],
-    len: usize,
-    /// Over the pseudo header and `bytes`, in which sequence number and checksum are zero.
+    /// Over the pseudo header and the header, in which sequence number and checksum are zero.
     sum: Sum,
 }
 
 impl Template {
-    /// For segments with `payload_len` bytes of payload; the sequence number of `header` does not matter.
-    pub fn new(header: &Header, src: IpAddr, dst: IpAddr, payload_len: usize) -> Self {
-        let mut bytes = [0; MAX_HEADER_LEN];
-        let header = Header { seq: SeqNum::new(0), ..*header };
-        let len = header.write_bare(&mut bytes).map_or(0, |written| written.len());
-        let sum = Sum::pseudo(src, dst, Protocol::TCP, len + payload_len).with(&bytes[..len]);
-        Self { bytes, len, sum }
-    }
-
-    /// Writes the header of the segment that begins at `seq`, with its checksum, at the start of `out`; answers its
-    /// length.
+    /// Writes at the start of `out` what segments with `payload_len` bytes of payload have in common; answers how long
+    /// it is. The sequence number of `header` does not matter.
     ///
     /// # Errors
     /// `out` is too short.
-    pub fn write(&self, out: &mut [u8], seq: SeqNum, payload: [&[u8]; 2]) -> Result<usize, Error> {
-        let out = room(out, self.len, Layer::Tcp)?;
-        out.copy_from_slice(&self.bytes[..self.len]);
-        let seq = seq.get().to_be_bytes();
-        let sum = self.sum.with(&seq).with(payload[0]).with(payload[1]).checksum();
-        out[SEQ_OFFSET..SEQ_OFFSET + 4].copy_from_slice(&seq);
+    pub fn write(
+        out: &mut [u8],
+        header: &Header,
+        src: IpAddr,
+        dst: IpAddr,
+        payload_len: usize,
+    ) -> Result<(Self, usize), Error> {
+        let written = Header { seq: SeqNum::new(0), ..*header }.write_bare(out)?;
+        let sum = Sum::pseudo(src, dst, Protocol::TCP, written.len() + payload_len).with(written);
+        Ok((Self { sum }, written.len()))
+    }
+
+    /// Makes what [`write`](Self::write) has written the header of the segment that begins at `seq`.
+    ///
+    /// # Panics
+    /// `out` is shorter than what was written.
+    #[inline]
+    pub fn complete(&self, out: &mut [u8], seq: SeqNum, payload: [&[u8]; 2]) {
+        let seq = seq.get();
+        let sum = self.sum.with_u32(seq).with(payload[0]).with(payload[1]).checksum();
+        out[field::SEQ..field::ACK].copy_from_slice(&seq.to_be_bytes());
         out[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.to_be_bytes());
-        Ok(self.len)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::buf::frame::Checksum;
 pub const HEADER_LEN: usize = 8;
 /// Where the checksum field lies.
 pub const CHECKSUM_OFFSET: usize = 6;
+/// Where the length field lies.
+const LEN_OFFSET: usize = 4;
 
 /// A UDP header as a value. Length and checksum are not part of it: they follow from the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -68,12 +70,7 @@ impl Header {
         let len = self.write_bare(out, payload[0].len() + payload[1].len())?;
         let header = &mut out[..Self::LEN];
         let sum = Sum::pseudo(src, dst, Protocol::UDP, len).with(header).with(payload[0]).with(payload[1]);
-        // RFC 768: a computed checksum of zero is sent as all ones.
-        let checksum = match sum.checksum() {
-            0 => 0xffff,
-            checksum => checksum,
-        };
-        header[CHECKSUM_OFFSET..].copy_from_slice(&checksum.to_be_bytes());
+        header[CHECKSUM_OFFSET..].copy_from_slice(&written(sum).to_be_bytes());
         Ok(Self::LEN)
     }
 
@@ -114,6 +111,42 @@ impl Header {
         out[4..6].copy_from_slice(&field.to_be_bytes());
         out[6..].fill(0);
         Ok(len)
+    }
+}
+
+/// A header that was written once, for datagrams that differ in their payload alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Template {
+    /// Over the pseudo header and the header, in which lengths and checksum are zero.
+    sum: Sum,
+}
+
+impl Template {
+    /// Makes a template of a header between these addresses.
+    pub fn new(header: &mut [u8; HEADER_LEN], src: IpAddr, dst: IpAddr) -> Self {
+        header[LEN_OFFSET..].fill(0);
+        Self { sum: Sum::pseudo(src, dst, Protocol::UDP, 0).with(header) }
+    }
+
+    /// Makes the header, which it was made of, that of a datagram with this payload of at most 65,527 bytes.
+    #[inline]
+    pub fn complete(&self, header: &mut [u8; HEADER_LEN], payload: [&[u8]; 2]) {
+        let len = (HEADER_LEN + payload[0].len() + payload[1].len()) as u16;
+        let mut sum = self.sum;
+        // Of the pseudo header and of the header.
+        sum.add_u16(len);
+        sum.add_u16(len);
+        let sum = written(sum.with(payload[0]).with(payload[1]));
+        header[LEN_OFFSET..CHECKSUM_OFFSET].copy_from_slice(&len.to_be_bytes());
+        header[CHECKSUM_OFFSET..].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// The checksum to write. RFC 768: a computed one of zero is sent as all ones.
+pub(crate) fn written(sum: Sum) -> u16 {
+    match sum.checksum() {
+        0 => 0xffff,
+        checksum => checksum,
     }
 }
 

@@ -13,21 +13,21 @@ use super::Work;
 const PORT: u16 = 7;
 const BUFFER: usize = 1 << 20;
 /// Frames that go one way before the other side answers.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// How far virtual time goes with each exchange.
 const STEP: Duration = Duration::from_micros(100);
 
 /// One of the two stacks.
-struct Host {
-    stack: Stack,
+pub(super) struct Host {
+    pub(super) stack: Stack,
     interface: InterfaceId,
 }
 
 /// Frames in order, in buffers that are used again and again.
 #[derive(Default)]
-struct Frames {
+pub(super) struct Frames {
     slots: Vec<Vec<u8>>,
-    len: usize,
+    pub(super) len: usize,
 }
 
 /// A stream between two stacks, and what is on the wire.
@@ -42,12 +42,12 @@ struct Stream {
     acks: Frames,
 }
 
-fn address(host: u8) -> IpAddr {
+pub(super) fn address(host: u8) -> IpAddr {
     [10, 0, 0, host].into()
 }
 
 impl Host {
-    fn new(host: u8) -> Self {
+    pub(super) fn new(host: u8) -> Self {
         let mut stack = Stack::new(Config::seeded(host.into()));
         let config = InterfaceConfig { dad: false, ..InterfaceConfig::new(MacAddr([2, 0, 0, 0, 0, host])) };
         let device = Capabilities::plain(Medium::Ethernet, 1500);
@@ -55,14 +55,14 @@ impl Host {
         Self { stack, interface: interface.expect("the configuration is sound") }
     }
 
-    fn handle(&mut self, now: Instant, frames: &Frames) {
+    pub(super) fn handle(&mut self, now: Instant, frames: &Frames) {
         for frame in &frames.slots[..frames.len] {
             self.stack.handle_frame(now, self.interface, RxFrame::plain(frame));
         }
         self.stack.handle_timeout(now);
     }
 
-    fn collect(&mut self, now: Instant, frames: &mut Frames) {
+    pub(super) fn collect(&mut self, now: Instant, frames: &mut Frames) {
         frames.len = 0;
         while frames.len < BATCH
             && let Some(frame) = self.stack.poll_transmit(now, self.interface)

@@ -4,6 +4,7 @@
 //! which a busy machine does not change, and compares them with the table in `instructions.txt`.
 
 mod core;
+mod datagrams;
 mod scoreboard;
 mod simple;
 
@@ -42,6 +43,8 @@ pub const LEAVES: &[Leaf] = &[
     Leaf { name: "timers/earlier", work: || simple::timers(false) },
     Leaf { name: "scoreboard/in-order", work: || scoreboard::acknowledgments(false) },
     Leaf { name: "scoreboard/holes", work: || scoreboard::acknowledgments(true) },
+    Leaf { name: "datagrams/sending", work: datagrams::sending },
+    Leaf { name: "datagrams/receiving", work: datagrams::receiving },
     Leaf { name: "core/sending", work: core::sending },
     Leaf { name: "core/receiving", work: core::receiving },
 ];

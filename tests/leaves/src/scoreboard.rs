@@ -38,6 +38,7 @@ pub(super) fn acknowledgments(holes: bool) -> Box<dyn Work> {
         max_segment: LIMITS.max_segment,
         default_mss: 536,
         signature: None,
+        successor: false,
     };
     let mut connection = Connection::connect(now, PORTS, start, settings);
     let _syn = connection.poll_transmit(now, &LIMITS);

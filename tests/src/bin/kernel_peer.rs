@@ -57,6 +57,9 @@ enum Role {
         /// Waits for one answer to each before it sends the next.
         #[arg(long)]
         answered: bool,
+        /// Asks again whenever no answer of that size comes for 0.2 seconds.
+        #[arg(long)]
+        again: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -132,7 +135,9 @@ fn main() -> ExitCode {
         Role::TcpListen { address, options } => tcp_listen(address, &options),
         Role::TcpConnect { address, local, options } => tcp_connect(address, local, &options),
         Role::UdpListen { address, echo, datagrams, common } => udp_listen(address, echo, datagrams, &common),
-        Role::UdpSend { address, sizes, answered, common } => udp_send(address, &sizes, answered, &common),
+        Role::UdpSend { address, sizes, answered, again, common } => {
+            udp_send(address, &sizes, (answered, again), &common)
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -396,22 +401,42 @@ fn udp_listen(address: SocketAddr, echo: bool, datagrams: u64, common: &Common) 
     Ok(well)
 }
 
-fn udp_send(address: SocketAddr, sizes: &[usize], answered: bool, common: &Common) -> std::io::Result<bool> {
+fn udp_send(
+    address: SocketAddr,
+    sizes: &[usize],
+    (answered, again): (bool, bool),
+    common: &Common,
+) -> std::io::Result<bool> {
     let any: IpAddr = match address {
         SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0))?;
-    socket.set_read_timeout(Some(common.patience()))?;
+    let patience = if again { Duration::from_millis(200) } else { common.patience() };
+    socket.set_read_timeout(Some(patience))?;
     socket.connect(address)?;
     say(&format!("connected local={} peer={address}", socket.local_addr()?));
     let mut buffer = vec![0; 65_536];
     let mut well = true;
     for size in sizes {
-        let _ = socket.send(&pattern(common.seed, *size))?;
-        if answered {
-            let len = socket.recv(&mut buffer)?;
-            well &= report_datagram(&buffer[..len], address, common.expected());
+        let datagram = pattern(common.seed, *size);
+        let _ = socket.send(&datagram)?;
+        if !answered {
+            continue;
+        }
+        loop {
+            match socket.recv(&mut buffer) {
+                // A late answer to another one, or a second.
+                Ok(len) if again && len != *size => {}
+                Ok(len) => {
+                    well &= report_datagram(&buffer[..len], address, common.expected());
+                    break;
+                }
+                Err(error) if again && error.kind() == std::io::ErrorKind::WouldBlock => {
+                    let _ = socket.send(&datagram)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     say(&format!("done datagrams={}", sizes.len()));

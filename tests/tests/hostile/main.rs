@@ -1,5 +1,5 @@
-//! Input that no friend sends: truncated, corrupted, oversized, spoofed and looping packets, and floods of them. They are
-//! dropped and counted by reason; sockets, memory and time are not theirs.
+//! Input that no friend sends: truncated, corrupted, oversized, spoofed and looping packets, and floods of them. They
+//! are dropped and counted by reason; sockets, memory and time are not theirs.
 
 mod fuzz;
 mod victim;

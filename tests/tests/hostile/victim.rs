@@ -197,7 +197,7 @@ impl Victim {
         while let Some(frame) = self.stack.poll_transmit(self.now, ETH) {
             let own = [Reason::Announce, Reason::GroupReport, Reason::NeighborSolicit, Reason::NeighborProbe];
             if !own.contains(&frame.why.reason()) {
-                self.sent.push(frame.why);
+                self.sent.push(*frame.why);
             }
             frames.push(frame.to_vec());
             assert!(frames.len() < 100_000, "the stack does not stop sending");

@@ -2,7 +2,8 @@
 //!
 //! Besides the library's system calls this is the only place with `unsafe`: an interface of C functions over raw
 //! pointers cannot be given without. Each function of it trusts what packetdrill promises: that `userdata` is what
-//! [`packetdrill_interface_init`] gave and was not freed, and that pointers lead to as many bytes as are named with them.
+//! [`packetdrill_interface_init`] gave and was not freed, and that pointers lead to as many bytes as are named with
+//! them.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_longlong, c_uint, c_ulong, c_void};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use libc::{epoll_event, iovec, loff_t, msghdr, nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t};
 use ustack::time::{Duration, Instant};
-use ustack_tools::run::process::Taken;
+use ustack_tools::run::process::{Pending, Taken};
 
 use crate::address;
 use crate::host::Host;
@@ -175,8 +176,9 @@ unsafe extern "C" fn listen(data: Data, fd: c_int, backlog: c_int) -> c_int {
 
 unsafe extern "C" fn accept(data: Data, fd: c_int, address: *mut sockaddr, length: Length) -> c_int {
     with(data, |machine| {
+        let mut pending = Pending::default();
         let (number, peer, v6) = machine.call(|process| {
-            let (number, peer) = process.accept(fd)?;
+            let (number, peer) = process.accept(fd, &mut pending)?;
             Ok((number, peer, process.is_v6(fd)))
         })?;
         address_out(Some(peer), v6, address, length);
@@ -187,8 +189,8 @@ unsafe extern "C" fn accept(data: Data, fd: c_int, address: *mut sockaddr, lengt
 unsafe extern "C" fn connect(data: Data, fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int {
     with(data, |machine| {
         let remote = address_in(address, length)?.ok_or(libc::EFAULT)?;
-        let mut begun = false;
-        machine.call(|process| process.connect(fd, remote, &mut begun)).map(|()| 0)
+        let mut pending = None;
+        machine.call(|process| process.connect(fd, remote, &mut pending)).map(|()| 0)
     })
 }
 
@@ -230,7 +232,7 @@ unsafe extern "C" fn recvmsg(data: Data, fd: c_int, message: *mut msghdr, flags:
         let (taken, v6) = receive(machine, fd, pieces_in(message.msg_iov, message.msg_iovlen)?, flags)?;
         address_out(taken.from, v6, message.msg_name.cast(), &raw mut message.msg_namelen);
         message.msg_controllen = 0;
-        message.msg_flags = 0;
+        message.msg_flags = if taken.is_cut { libc::MSG_TRUNC } else { 0 };
         Ok(count(taken))
     })
 }
@@ -493,11 +495,11 @@ fn fail(errno: i32) {
 
 fn receive(machine: &Machine, fd: c_int, pieces: &[iovec], flags: c_int) -> Result<(Taken, bool), i32> {
     let room = total(pieces)?;
-    let mut buffer = Vec::new();
+    let (mut buffer, mut pending) = (Vec::new(), Pending::default());
     let answer = machine.call(|process| {
         // No more than there can be is set aside: a script may name a buffer of any size.
         buffer.resize(room.min(MAX_RECEIVED), 0);
-        Ok((process.receive(fd, &mut buffer, flags)?, process.is_v6(fd)))
+        Ok((process.receive(fd, &mut buffer, flags, &mut pending)?, process.is_v6(fd)))
     })?;
     let mut rest = &buffer[..answer.0.bytes];
     for piece in pieces {
@@ -519,8 +521,8 @@ fn transmit(
     for piece in pieces {
         bytes.extend_from_slice(bytes_in(piece.iov_base, piece.iov_len)?);
     }
-    let mut sent = 0;
-    machine.call(|process| process.send(fd, &bytes, flags, to, &mut sent)).map(usize::cast_signed)
+    let mut pending = Pending::default();
+    machine.call(|process| process.send(fd, &bytes, flags, to, &mut pending)).map(usize::cast_signed)
 }
 
 fn piece(base: Room, length: size_t) -> iovec {
@@ -528,7 +530,7 @@ fn piece(base: Room, length: size_t) -> iovec {
 }
 
 fn count(taken: Taken) -> ssize_t {
-    taken.bytes.cast_signed()
+    taken.answer.cast_signed()
 }
 
 fn total(pieces: &[iovec]) -> Result<usize, i32> {

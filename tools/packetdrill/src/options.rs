@@ -18,7 +18,10 @@ const OPTIONS: &[(i32, i32, &str)] = &[
     (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, "SO_RCVBUFFORCE"),
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE, "SO_KEEPALIVE"),
     (libc::SOL_SOCKET, libc::SO_LINGER, "SO_LINGER"),
-    (libc::SOL_SOCKET, libc::SO_REUSEPORT, "SO_REUSEPORT"),
+    (libc::SOL_SOCKET, libc::SO_RCVLOWAT, "SO_RCVLOWAT"),
+    (libc::SOL_SOCKET, libc::SO_RCVTIMEO, "SO_RCVTIMEO"),
+    (libc::SOL_SOCKET, libc::SO_SNDTIMEO, "SO_SNDTIMEO"),
+    (libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE"),
     (libc::SOL_SOCKET, libc::SO_ACCEPTCONN, "SO_ACCEPTCONN"),
     (libc::IPPROTO_TCP, libc::TCP_NODELAY, "TCP_NODELAY"),
     (libc::IPPROTO_TCP, libc::TCP_MAXSEG, "TCP_MAXSEG"),
@@ -33,6 +36,10 @@ const OPTIONS: &[(i32, i32, &str)] = &[
     (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT"),
     (libc::IPPROTO_TCP, libc::TCP_FASTOPEN, "TCP_FASTOPEN"),
     (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, "TCP_FASTOPEN_CONNECT"),
+    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT"),
+    (libc::IPPROTO_TCP, libc::TCP_INFO, "TCP_INFO"),
+    (libc::IPPROTO_IP, libc::IP_MTU, "IP_MTU"),
+    (libc::IPPROTO_IPV6, libc::IPV6_MTU, "IPV6_MTU"),
     (libc::IPPROTO_IP, libc::IP_TTL, "IP_TTL"),
     (libc::IPPROTO_IP, libc::IP_TOS, "IP_TOS"),
     (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, "IP_MTU_DISCOVER"),
@@ -47,8 +54,16 @@ impl Process {
     pub(crate) fn option(&mut self, number: i32, level: i32, option: i32) -> Result<Vec<u8>, Stop> {
         let (fd, host) = self.parts(number)?;
         let name = name(level, option).ok_or(libc::ENOPROTOOPT)?;
-        let value = fd.option(&mut host.stack, name).ok_or(libc::ENOPROTOOPT)?;
+        let now = host.now;
+        let value = fd.option(&mut host.stack, now, name).map_err(fails)?;
         Ok(match value {
+            // Unsigned, as many are: no limit is all bits.
+            OptionValue::Int(value) if name == "SO_MAX_PACING_RATE" => (value as u32).to_ne_bytes().to_vec(),
+            OptionValue::Info(bytes) => bytes,
+            OptionValue::Timeout(timeout) => {
+                let micros = timeout.unwrap_or_default().as_micros();
+                [(micros / 1_000_000).to_ne_bytes(), (micros % 1_000_000).to_ne_bytes()].concat()
+            }
             OptionValue::Int(value) => bytes_of(value).to_vec(),
             OptionValue::Text(text) => [text.as_bytes(), &[0]].concat(),
             OptionValue::Linger(linger) => {
@@ -77,6 +92,17 @@ impl Process {
                 let seconds = u64::try_from(int_at(bytes, 4)?).unwrap_or(0);
                 OptionValue::Linger((int_at(bytes, 0)? != 0).then_some(Duration::from_secs(seconds)))
             }
+            // `struct timeval`
+            "SO_RCVTIMEO" | "SO_SNDTIMEO" => {
+                let span =
+                    Duration::from_secs(long_at(bytes, 0)?) + Duration::from_micros(long_at(bytes, 8)?);
+                OptionValue::Timeout((!span.is_zero()).then_some(span))
+            }
+            // Either width is taken; all bits of it are no limit.
+            "SO_MAX_PACING_RATE" => OptionValue::Int(match long_at(bytes, 0) {
+                Ok(rate) => i64::try_from(rate).unwrap_or(-1),
+                Err(_) => i64::from(int_at(bytes, 0)?.cast_unsigned()),
+            }),
             _ => OptionValue::Int(int_at(bytes, 0)?.into()),
         };
         let now = host.now;
@@ -95,4 +121,9 @@ fn bytes_of(value: i64) -> [u8; 4] {
 fn int_at(bytes: &[u8], at: usize) -> Result<i32, Stop> {
     let part = bytes.get(at..at + 4).and_then(|part| part.try_into().ok());
     Ok(i32::from_ne_bytes(part.ok_or(libc::EINVAL)?))
+}
+
+fn long_at(bytes: &[u8], at: usize) -> Result<u64, Stop> {
+    let part = bytes.get(at..at + 8).and_then(|part| part.try_into().ok());
+    Ok(u64::from_ne_bytes(part.ok_or(libc::EINVAL)?))
 }

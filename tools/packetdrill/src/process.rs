@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Shutdown, SocketAddr};
 
 use ustack::time::{Duration, Instant};
-use ustack_tools::run::process::{Errno, Fd, Kind, Taken, errno};
+use ustack_tools::run::process::{Errno, Fd, Halt, Kind, Pending, Taken, errno};
 
 use crate::epoll::Epoll;
 use crate::host::Host;
@@ -71,65 +71,63 @@ impl Process {
     }
 
     /// The new descriptor, and who is at the other end.
-    pub(crate) fn accept(&mut self, number: i32) -> Result<(i32, SocketAddr), Stop> {
+    pub(crate) fn accept(&mut self, number: i32, pending: &mut Pending) -> Result<(i32, SocketAddr), Stop> {
         let (fd, host) = self.parts(number)?;
-        let may_wait = !fd.nonblocking;
-        let accepted =
-            fd.accept(&mut host.stack, host.now).map_err(|errno| waits_or_fails(errno, may_wait))?;
+        let accepted = fd.accept(&mut host.stack, host.now).map_err(|errno| match errno {
+            "EAGAIN" => fd.wait(host.now, 0, fd.recv_timeout, pending).into(),
+            errno => fails(errno),
+        })?;
         let peer = accepted.id.map(|id| host.stack.peer_addr(id));
         let peer = peer.and_then(Result::ok).unwrap_or_else(|| ([0; 4], 0).into());
         Ok((self.insert(Entry::Socket(Box::new(accepted)))?, peer))
     }
 
-    /// `begun` remembers that this call has been here before.
-    pub(crate) fn connect(&mut self, number: i32, remote: SocketAddr, begun: &mut bool) -> Result<(), Stop> {
+    /// `pending` is there if this call has been here before.
+    pub(crate) fn connect(
+        &mut self,
+        number: i32,
+        remote: SocketAddr,
+        pending: &mut Option<Pending>,
+    ) -> Result<(), Stop> {
         let (fd, host) = self.parts(number)?;
-        let may_wait = !fd.nonblocking;
-        let result = fd.connect(&mut host.stack, host.now, remote, *begun);
-        *begun = true;
-        result.map_err(|errno| waits_or_fails(errno, may_wait))
+        let result = fd.connect(&mut host.stack, host.now, remote, pending.is_some());
+        let pending = pending.get_or_insert_default();
+        result.map_err(|errno| match errno {
+            "EAGAIN" => match fd.wait(host.now, 0, fd.send_timeout, pending) {
+                // It goes on behind the call.
+                Halt::Fails(_) => fails("EINPROGRESS"),
+                waits @ Halt::Waits(_) => waits.into(),
+            },
+            errno => fails(errno),
+        })
     }
 
-    pub(crate) fn receive(&mut self, number: i32, buffer: &mut [u8], flags: i32) -> Result<Taken, Stop> {
-        if flags & libc::MSG_OOB != 0 {
-            return Err(libc::EINVAL.into());
-        }
+    /// `pending` says how far this call came before it had to wait.
+    pub(crate) fn receive(
+        &mut self,
+        number: i32,
+        buffer: &mut [u8],
+        flags: i32,
+        pending: &mut Pending,
+    ) -> Result<Taken, Stop> {
         let (fd, host) = self.parts(number)?;
-        let may_wait = !fd.nonblocking && flags & libc::MSG_DONTWAIT == 0;
-        let result = fd.receive(&mut host.stack, host.now, buffer, flags & libc::MSG_PEEK != 0);
-        result.map_err(|errno| waits_or_fails(errno, may_wait))
+        Ok(fd.receive_waiting(&mut host.stack, host.now, buffer, flags.into(), pending)?)
     }
 
-    /// `sent` counts what this call has handed over before it had to wait.
+    /// The same for sending.
     pub(crate) fn send(
         &mut self,
         number: i32,
         bytes: &[u8],
         flags: i32,
         to: Option<SocketAddr>,
-        sent: &mut usize,
+        pending: &mut Pending,
     ) -> Result<usize, Stop> {
-        if flags & libc::MSG_OOB != 0 {
-            return Err(libc::EOPNOTSUPP.into());
-        }
         let (fd, host) = self.parts(number)?;
-        let may_wait = !fd.nonblocking && flags & libc::MSG_DONTWAIT == 0;
         if flags & libc::MSG_FASTOPEN != 0 {
-            return send_fast_open(fd, host, bytes, to, sent);
+            return send_fast_open(fd, host, bytes, to, &mut pending.bytes);
         }
-        let more = flags & libc::MSG_MORE != 0;
-        loop {
-            match fd.send(&mut host.stack, host.now, &bytes[*sent..], to, more) {
-                Ok(taken) => *sent += taken,
-                Err("EAGAIN") if may_wait => return Err(Stop::Waits(None)),
-                // What was handed over counts; the error is the next call's.
-                Err(_) if *sent > 0 => return Ok(*sent),
-                Err(errno) => return Err(fails(errno)),
-            }
-            if *sent == bytes.len() {
-                return Ok(*sent);
-            }
-        }
+        Ok(fd.send_waiting(&mut host.stack, host.now, bytes, flags.into(), to, pending)?)
     }
 
     pub(crate) fn fcntl(&mut self, number: i32, command: i32, argument: i64) -> Result<i32, Stop> {
@@ -343,12 +341,17 @@ fn send_fast_open(
         *sent = fd.connect_with_data(&mut host.stack, host.now, to, bytes).map_err(fails)?;
     }
     if !fd.nonblocking {
-        fd.connect(&mut host.stack, host.now, to, true).map_err(|errno| waits_or_fails(errno, true))?;
+        let result = fd.connect(&mut host.stack, host.now, to, true);
+        result.map_err(|errno| if errno == "EAGAIN" { Stop::Waits(None) } else { fails(errno) })?;
     }
     Ok(*sent)
 }
 
-/// What would block waits where it may.
-fn waits_or_fails(name: Errno, may_wait: bool) -> Stop {
-    if name == "EAGAIN" && may_wait { Stop::Waits(None) } else { fails(name) }
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Fails(name) => fails(name),
+            Halt::Waits(deadline) => Self::Waits(deadline),
+        }
+    }
 }

@@ -43,16 +43,7 @@ impl Bed {
     /// # Errors
     /// The kernel refuses.
     pub fn veth(offload: bool) -> io::Result<Self> {
-        let bed = Self { peer: inside()?, contender: inside()? };
-        let there = bed.contender.id;
-        bed.on_peers_side(move || {
-            add_veth("veth0", RAW, there)?;
-            ready("veth0", PEER, offload)
-        })??;
-        bed.on_contenders_side(move || ready(RAW, CONTENDER, offload))??;
-        // The first end is up with the second.
-        bed.on_peers_side(|| bring_up("veth0", &[]))??;
-        Ok(bed)
+        Self::joined(offload, move || ready(RAW, CONTENDER, offload))
     }
 
     /// A kernel, joined by a veth to an interface that is the contender's alone: no kernel has an address there.
@@ -60,18 +51,24 @@ impl Bed {
     /// # Errors
     /// The kernel refuses.
     pub fn bare_veth(offload: bool) -> io::Result<Self> {
+        Self::joined(offload, move || {
+            if !offload {
+                switch_off_offloads(RAW)?;
+            }
+            Ok(bring_up(RAW, &[])?)
+        })
+    }
+
+    /// A kernel, and at the other end of a veth what `far` makes of it.
+    fn joined(offload: bool, far: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let bed = Self { peer: inside()?, contender: inside()? };
         let there = bed.contender.id;
         bed.on_peers_side(move || {
             add_veth("veth0", RAW, there)?;
             ready("veth0", PEER, offload)
         })??;
-        bed.on_contenders_side(move || {
-            if !offload {
-                switch_off_offloads(RAW)?;
-            }
-            bring_up(RAW, &[])
-        })??;
+        bed.on_contenders_side(far)??;
+        // The first end is up with the second.
         bed.on_peers_side(|| bring_up("veth0", &[]))??;
         Ok(bed)
     }
@@ -140,7 +137,15 @@ impl<T> Working<T> {
     /// # Errors
     /// It does not end, or it panicked.
     pub fn end(self) -> io::Result<T> {
-        self.0.recv_timeout(GRACE).map_err(|error| match error {
+        self.end_after(Duration::ZERO)
+    }
+
+    /// What came of it; it may go on for so long.
+    ///
+    /// # Errors
+    /// It does not end, or it panicked.
+    pub fn end_after(self, span: Duration) -> io::Result<T> {
+        self.0.recv_timeout(span + GRACE).map_err(|error| match error {
             RecvTimeoutError::Timeout => {
                 io::Error::new(io::ErrorKind::TimedOut, "the contender does not end")
             }
@@ -198,7 +203,8 @@ pub fn open_raw(offload: bool) -> io::Result<Packet> {
     Ok(builder.build()?)
 }
 
-/// The contender's XDP socket; to be called on its side of a bare veth. With `offload`, the kernel's end leaves checksums open.
+/// The contender's XDP socket; to be called on its side of a bare veth. With `offload`, the kernel's end leaves
+/// checksums open.
 ///
 /// # Errors
 /// The kernel refuses.

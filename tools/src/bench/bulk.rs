@@ -11,7 +11,7 @@ use super::bed::{Bed, open_raw, open_tap};
 use super::gauge::Run;
 use super::measure::{CpuTime, Cpus, pin};
 use super::peer::{self, Way};
-use super::report::{Contender, Sample, Test};
+use super::report::{Contender, Sample, Test, flow_count};
 use super::smoltap::Own;
 use super::{mini, ours, smoltap};
 
@@ -109,7 +109,7 @@ impl Bulk {
     pub fn measure(&self, way: Way) -> Test {
         let speaks = |who: &Who| self.flows == 1 || !matches!(who, Who::Mini | Who::MiniPrepared);
         let who: Vec<Who> = self.who.iter().copied().filter(speaks).collect();
-        let flows = if self.flows == 1 { "1 flow".to_owned() } else { format!("{} flows", self.flows) };
+        let flows = flow_count(self.flows);
         let offload = if self.offload { "offloads" } else { "no offloads" };
         let name = format!("TCP {}, {flows}, {offload}", way.name());
         Test::alternate(name, Some(self.cpus), "Gbit/s", self.rounds, &who, |who| self.run(who, way))
@@ -166,8 +166,8 @@ impl Bulk {
     }
 }
 
-/// `by CPU time` is the rate if the busiest processor had done nothing else: on a machine that others use too, it says more
-/// than the clock.
+/// `by CPU time` is the rate if the busiest processor had done nothing else: on a machine that others use too, it says
+/// more than the clock.
 fn sample(cpus: u8, rate: f64, bytes: f64, ours: CpuTime, peer: CpuTime) -> Sample {
     let gigabytes = bytes / 1e9;
     let busiest = if cpus == 1 { (ours + peer).total() } else { ours.total().max(peer.total()) };

@@ -78,6 +78,8 @@ pub struct Goodput {
     pub mean: f64,
     /// Their standard deviation.
     pub deviation: f64,
+    /// Bytes per second that left, repeats included; always 0 for smoltcp, which does not tell.
+    pub sent: f64,
     /// How often the retransmission timer fired, in all runs; always 0 for smoltcp, which does not tell.
     pub timeouts: u64,
 }
@@ -104,24 +106,32 @@ impl Row {
     }
 }
 
-/// The response function that NewReno and, as long as its window is small, CUBIC have in common, in bytes per second:
-/// SMSS / RTT * sqrt(3/2) / sqrt(p) (RFC 9438 section 5.1, equation 5 of section 4.3). Delayed acknowledgments change
-/// nothing, because the windows count bytes (RFC 3465).
+/// What is to be expected of NewReno and, as long as its window is small, of CUBIC, in bytes sent per second, repeats
+/// included. None without losses, and where the buffers limit rather than the window.
 ///
-/// It thinks of the round trips between two losses alone. The one that a recovery takes, in which no window grows, is not
-/// in it; so it means little below ten segments, where it is one of five and less. None there, without losses, and where
-/// the buffers limit rather than the window.
+/// The response function that they have in common, SMSS / RTT * sqrt(3/2) / sqrt(p) (RFC 9438 section 5.1, equation 5
+/// of section 4.3), thinks of the round trips between two losses alone. The one that a recovery takes, in which no
+/// window grows, is not in it, nor are timeouts; so with less than ten segments the throughput equation of RFC 5348
+/// section 3.1 takes its place. Delayed acknowledgments change nothing (b = 1), because the windows count bytes (RFC
+/// 3465).
 pub fn response(loss: f64, experiment: &Experiment) -> Option<f64> {
     let rtt = experiment.rtt_ms as f64 / 1000.0;
-    let segments = (1.5 / (loss / 100.0)).sqrt();
+    let p = loss / 100.0;
+    let segments = (1.5 / p).sqrt();
     // The window swings between two thirds of its mean and four thirds.
     let fits = segments * 4.0 / 3.0 <= experiment.buffer as f64 / SMSS;
-    (loss > 0.0 && segments >= 10.0 && fits).then_some(segments * SMSS / rtt)
+    let timeouts = if segments < 10.0 {
+        let rto = 4.0 * rtt;
+        rto * 3.0 * (3.0 * p / 8.0).sqrt() * p * (1.0 + 32.0 * p * p)
+    } else {
+        0.0
+    };
+    (loss > 0.0 && fits).then_some(SMSS / (rtt / segments + timeouts))
 }
 
-/// The most that any sender gets through buffers of that size without sending things twice in advance, in bytes per second:
-/// it has no congestion control, fills each byte of the window, and repairs each loss as soon as anybody can know of it, one
-/// round trip after the segment left. A segment that is missing stops the window meanwhile.
+/// The most that any sender gets through buffers of that size without sending things twice in advance, in bytes per
+/// second: it has no congestion control, fills each byte of the window, and repairs each loss as soon as anybody can
+/// know of it, one round trip after the segment left. A segment that is missing stops the window meanwhile.
 pub fn bound(loss: f64, experiment: &Experiment) -> f64 {
     let runs = experiment.seeds.max(1);
     (1..=runs).map(|seed| ideal(loss, experiment, seed)).sum::<f64>() / runs as f64
@@ -153,7 +163,7 @@ pub fn measure(experiment: &Experiment, workers: usize) -> Vec<Row> {
     let cases: Vec<(f64, Stack)> =
         experiment.losses.iter().flat_map(|&loss| Stack::ALL.map(|stack| (loss, stack))).collect();
     let seeds = experiment.seeds.max(1) as usize;
-    let results: Vec<Mutex<(f64, u64)>> = (0..cases.len() * seeds).map(|_| Mutex::default()).collect();
+    let results: Vec<Mutex<Outcome>> = (0..cases.len() * seeds).map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..workers.clamp(1, results.len().max(1)) {
@@ -168,7 +178,7 @@ pub fn measure(experiment: &Experiment, workers: usize) -> Vec<Row> {
             });
         }
     });
-    let results: Vec<(f64, u64)> =
+    let results: Vec<Outcome> =
         results.into_iter().map(|slot| slot.into_inner().expect("no run has panicked")).collect();
     let means: Vec<Goodput> =
         cases.iter().zip(results.chunks(seeds)).map(|(&(_, stack), runs)| summary(stack, runs)).collect();
@@ -182,8 +192,15 @@ pub fn measure(experiment: &Experiment, workers: usize) -> Vec<Row> {
     .collect()
 }
 
-/// Bytes per second, and timeouts, of one run.
-fn run(experiment: &Experiment, loss: f64, stack: Stack, seed: u64) -> (f64, u64) {
+/// What one run came to: bytes per second that arrived and that left, and timeouts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    arrived: f64,
+    sent: f64,
+    timeouts: u64,
+}
+
+fn run(experiment: &Experiment, loss: f64, stack: Stack, seed: u64) -> Outcome {
     let link = format!("delay {}us loss {loss}%", experiment.rtt_ms * 500);
     let (kind, congestion) = match stack {
         Stack::Smoltcp => (Kind::Smol, Duet::default().congestion),
@@ -202,16 +219,22 @@ fn run(experiment: &Experiment, loss: f64, stack: Stack, seed: u64) -> (f64, u64
         buffer: Some(experiment.buffer),
         ..Duet::default()
     };
-    let sent = duet.received_in(Duration::from_secs(experiment.seconds));
-    (sent.bytes as f64 / experiment.seconds as f64, sent.info.map_or(0, |info| info.counters.timeouts.into()))
+    let progress = duet.received_in(Duration::from_secs(experiment.seconds));
+    let rate = |bytes: u64| bytes as f64 / experiment.seconds as f64;
+    let counters = progress.info.map(|info| info.counters).unwrap_or_default();
+    Outcome {
+        arrived: rate(progress.bytes as u64),
+        sent: rate(counters.bytes_sent),
+        timeouts: counters.timeouts.into(),
+    }
 }
 
-fn summary(stack: Stack, runs: &[(f64, u64)]) -> Goodput {
-    let count = runs.len() as f64;
-    let mean = runs.iter().map(|run| run.0).sum::<f64>() / count;
-    let variance = runs.iter().map(|run| (run.0 - mean).powi(2)).sum::<f64>() / count;
-    let timeouts = runs.iter().map(|run| run.1).sum();
-    Goodput { stack, mean, deviation: variance.sqrt(), timeouts }
+fn summary(stack: Stack, runs: &[Outcome]) -> Goodput {
+    let mean_of = |f: fn(&Outcome) -> f64| runs.iter().map(f).sum::<f64>() / runs.len() as f64;
+    let (mean, sent) = (mean_of(|run| run.arrived), mean_of(|run| run.sent));
+    let variance = runs.iter().map(|run| (run.arrived - mean).powi(2)).sum::<f64>() / runs.len() as f64;
+    let timeouts = runs.iter().map(|run| run.timeouts).sum();
+    Goodput { stack, mean, deviation: variance.sqrt(), sent, timeouts }
 }
 
 #[cfg(test)]
@@ -219,12 +242,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_response_function_holds_between_bounds() {
+    fn the_response_function_holds_where_the_buffers_leave_room() {
         let experiment = Experiment::default();
         let of = |loss| response(loss, &experiment).map(|rate| rate.round());
         assert_eq!((of(0.0), of(0.1)), (None, None), "the buffer");
-        assert_eq!(of(1.0), Some(177_343.0));
-        assert_eq!(of(10.0), None, "3.9 segments");
+        assert_eq!((of(1.0), of(5.0)), (Some(177_343.0), Some(53_372.0)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The ceiling: just enough TCP to keep a real kernel busy, and no stack behind it.
 //!
-//! It connects, answers ARP, and then either writes frames that were prepared once, as far as the peer's window goes, or
-//! reads and acknowledges each batch. No congestion control, no timestamps, no selective acknowledgments; what is lost is
-//! sent again from the first gap. What it reaches is what the device and the peer allow at all.
+//! It connects, answers ARP, and then either writes frames that were prepared once, as far as the peer's window goes,
+//! or reads and acknowledges each batch. No congestion control, no timestamps, no selective acknowledgments; what is
+//! lost is sent again from the first gap. What it reaches is what the device and the peer allow at all.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ustack::buf::frame::{Checksum, Gso, GsoKind, Offload, TxFrame};
 use ustack::device::{Device, Tap};
-use ustack::why::{Reason, Why};
+use ustack::why::Why;
 use ustack::wire::checksum::{Sum, checksum};
 use ustack::wire::ip::Protocol;
 
@@ -220,7 +220,7 @@ impl Mini {
             headers[TCP_AT + 16..][..2].copy_from_slice(&sum.to_be_bytes());
             Offload::NONE
         };
-        let why = Why::new(Reason::Foreign);
+        let why = &Why::FOREIGN;
         let sent = self.tap.send(
             ustack::time::Instant::ZERO,
             &TxFrame { head: &headers, body: [payload, &[]], offload, why },
@@ -271,7 +271,7 @@ impl Mini {
     }
 
     fn put(&mut self, frame: &[u8]) -> io::Result<()> {
-        let (body, offload, why) = ([&[][..]; 2], Offload::NONE, Why::new(Reason::Foreign));
+        let (body, offload, why) = ([&[][..]; 2], Offload::NONE, &Why::FOREIGN);
         lost_or(self.tap.send(ustack::time::Instant::ZERO, &TxFrame { head: frame, body, offload, why }))
     }
 }

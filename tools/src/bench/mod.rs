@@ -6,14 +6,16 @@
 //!   the kernel's TCP ─────── veth ══════════ the kernel's TCP ── the same
 //! ```
 //!
-//! The peer is the same for all contenders, and so is what is counted: what its side, or ours, has read. Contenders take
-//! turns, so that whatever else the machine does hits all of them, and each ratio is a median of ratios of neighbours.
+//! The peer is the same for all contenders, and so is what is counted: what its side, or ours, has read. Contenders
+//! take turns, so that whatever else the machine does hits all of them, and each ratio is a median of ratios of
+//! neighbours.
 
 pub mod bed;
 pub mod bulk;
 pub mod duet;
 pub mod gauge;
 pub mod hosts;
+pub mod iperf3;
 pub mod lossy;
 pub mod measure;
 pub mod mini;

@@ -70,14 +70,18 @@ impl<D: Device> Ours<D> {
         self.stack.handle_frame(self.now(), self.interface, RxFrame::plain(frame));
     }
 
-    /// Sends all that is ready.
-    pub fn flush(&mut self, now: ustack::time::Instant) {
+    /// Sends all that is ready; answers how many packets the device did not take: they are lost, as on any wire.
+    pub fn flush(&mut self, now: ustack::time::Instant) -> usize {
+        let mut refused = 0;
         while let Some(frame) = self.stack.poll_transmit(now, self.interface) {
-            // A frame that the device does not take is lost, as on any wire.
-            let _ = self.device.send(now, &frame);
+            if self.device.send(now, &frame).is_err() {
+                let payload = frame.body[0].len() + frame.body[1].len();
+                refused += frame.offload.gso.map_or(1, |gso| gso.packets(payload));
+            }
         }
-        let _ = self.device.flush(now);
+        refused += self.device.flush(now).unwrap_or(0);
         while self.stack.poll_event().is_some() {}
+        refused
     }
 
     /// Sleeps until a frame comes or something is due.

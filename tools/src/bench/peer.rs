@@ -16,7 +16,7 @@ use super::measure::{CpuTime, pin};
 /// Where the peer listens.
 pub const PORT: u16 = 5201;
 /// How long a call may wait before it looks whether the run is over.
-const GLANCE: Duration = Duration::from_millis(50);
+pub(super) const GLANCE: Duration = Duration::from_millis(50);
 /// What no benchmark may leave to the system's settings: some machines pace.
 const CONGESTION: &[u8] = b"cubic";
 
@@ -61,9 +61,7 @@ impl Bulk {
         flows: usize,
         chunk: usize,
     ) -> io::Result<Self> {
-        let listener = bed.on_peers_side(|| TcpListener::bind(SocketAddr::from(([0; 4], PORT))))??;
-        SockRef::from(&listener).set_tcp_congestion(CONGESTION)?;
-        listener.set_nonblocking(true)?;
+        let listener = bed.on_peers_side(listen)??;
         let run = run.clone();
         let body = move || {
             pin(cpu);
@@ -105,19 +103,35 @@ fn accept(listener: &TcpListener, run: &Run, flows: usize) -> io::Result<Vec<Tcp
     Ok(streams)
 }
 
+/// A kernel's listener that does not block, on [`PORT`] of the namespace it is called in.
+///
+/// # Errors
+/// The port is taken.
+pub fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(SocketAddr::from(([0; 4], PORT)))?;
+    SockRef::from(&listener).set_tcp_congestion(CONGESTION)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// A kernel's connection to [`PORT`] of an address.
+///
+/// # Errors
+/// Nobody listens, or nobody answers in that time.
+pub fn connect_to(address: [u8; 4], patience: Duration) -> io::Result<TcpStream> {
+    // Before it connects: an algorithm that paces, such as BBR, leaves its pace behind when it is exchanged later.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_tcp_congestion(CONGESTION)?;
+    socket.connect_timeout(&SocketAddr::from((address, PORT)).into(), patience)?;
+    Ok(socket.into())
+}
+
 /// Connects so many times to the peer; for a contender that is a kernel.
 ///
 /// # Errors
 /// Nobody listens.
 pub fn connect(flows: usize) -> io::Result<Vec<TcpStream>> {
-    let connect = || {
-        // Before it connects: an algorithm that paces, such as BBR, leaves its pace behind when it is exchanged later.
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_tcp_congestion(CONGESTION)?;
-        socket.connect(&SocketAddr::from((PEER, PORT)).into())?;
-        Ok(socket.into())
-    };
-    (0..flows).map(|_| connect()).collect()
+    (0..flows).map(|_| connect_to(PEER, 20 * GLANCE)).collect()
 }
 
 /// Serves each stream on a thread of its own, the first on this one, and adds up what they used.

@@ -1,6 +1,8 @@
-//! Queues: what a host of two shards sends by two queues on two processors, against one of one shard by one queue on one.
+//! Queues: what a host of two shards sends by two queues on two processors, against one of one shard by one queue on
+//! one.
 //!
-//! Many flows of datagrams go to a link address that nobody has, so that the kernel drops each frame as soon as it has it.
+//! Many flows of datagrams go to a link address that nobody has, so that the kernel drops each frame as soon as it has
+//! it.
 
 use std::io;
 use std::net::SocketAddr;

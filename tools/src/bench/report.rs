@@ -15,6 +15,11 @@ pub struct Sample {
     pub columns: Vec<(&'static str, f64)>,
 }
 
+/// "1 flow", "2 flows": for the name of a test.
+pub(super) fn flow_count(flows: usize) -> String {
+    if flows == 1 { "1 flow".to_owned() } else { format!("{flows} flows") }
+}
+
 /// Someone who is measured.
 pub trait Contender: Copy {
     /// What it is called.

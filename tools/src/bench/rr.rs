@@ -1,10 +1,10 @@
 //! Requests of one byte, and connections: a client of the kernel's, and each kind of server.
 //!
-//! All servers do the same: accept, send back what comes until the client closes, and accept again. So requests over one
-//! connection and connections with one request each differ in the client alone.
+//! All servers do the same: accept, send back what comes until the client closes, and accept again. So requests over
+//! one connection and connections with one request each differ in the client alone.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,12 +21,10 @@ use super::bed::{Bed, CONTENDER, open_raw, open_tap};
 use super::gauge::{Gauge, Run};
 use super::measure::{Cpus, percentile, pin};
 use super::ours::{BATCH, Ours, interface_config};
-use super::peer::PORT;
+use super::peer::{self, PORT};
 use super::report::{Contender, Sample, Test};
 use super::smoltap::{Driven, Own, Smoltcp};
 
-/// How long a call may wait before it looks whether the run is over.
-const GLANCE: Duration = Duration::from_millis(50);
 /// Latencies that are kept of one run.
 const MAX_LATENCIES: usize = 1 << 22;
 /// How long a busy server asks before it sleeps: longer than a client takes.
@@ -111,7 +109,8 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Measures. Who never sleeps stays out where there is only one processor: the client would have to wait for its turn.
+    /// Measures. Who never sleeps stays out where there is only one processor: the client would have to wait for its
+    /// turn.
     pub fn measure(&self) -> Test {
         let fits = |who: &Who| self.cpus > 1 || !matches!(who, Who::Busy | Who::BusyRaw);
         let who: Vec<Who> = self.who.iter().copied().filter(fits).collect();
@@ -182,11 +181,10 @@ fn many_ports() {
 /// Connects to the contender, which may not be ready yet.
 fn connect(gauge: &mut Gauge) -> io::Result<TcpStream> {
     const PAUSE: Duration = Duration::from_millis(2);
-    let remote = SocketAddr::from((CONTENDER, PORT));
     while gauge.running() {
-        if let Ok(stream) = TcpStream::connect_timeout(&remote, 4 * GLANCE) {
+        if let Ok(stream) = peer::connect_to(CONTENDER, 4 * peer::GLANCE) {
             stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(GLANCE))?;
+            stream.set_read_timeout(Some(peer::GLANCE))?;
             return Ok(stream);
         }
         let _ = ustack::device::wait(&[], Some(PAUSE))?;
@@ -271,7 +269,7 @@ fn asynchronous(run: &Run, device: impl Device + 'static, busy: ustack::time::Du
     let listener = ustack::net::TcpListener::bind(&net, everywhere())?;
     let over = async {
         while !run.is_over() {
-            net.sleep(GLANCE.into()).await;
+            net.sleep(peer::GLANCE.into()).await;
         }
     };
     Driver::builder(&net).busy_poll(busy).block_on(async {
@@ -285,7 +283,7 @@ fn on_tokio(run: &Run) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let over = async {
         while !run.is_over() {
-            tokio::time::sleep(GLANCE).await;
+            tokio::time::sleep(peer::GLANCE).await;
         }
     };
     runtime.block_on(async {
@@ -322,7 +320,7 @@ fn blocking(run: &Arc<Run>) -> io::Result<()> {
     // Nothing ends who waits for a connection that does not come: the process does.
     std::thread::Builder::new().name("server".into()).spawn(serve)?;
     while !run.is_over() {
-        let _ = ustack::device::wait(&[], Some(GLANCE))?;
+        let _ = ustack::device::wait(&[], Some(peer::GLANCE))?;
     }
     driver.stop()
 }
@@ -358,13 +356,12 @@ fn in_a_loop(run: &Run) -> io::Result<()> {
 }
 
 fn kernel(run: &Run) -> io::Result<()> {
-    let listener = TcpListener::bind(everywhere())?;
-    listener.set_nonblocking(true)?;
+    let listener = peer::listen()?;
     while !run.is_over() {
         let mut stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let _ = ustack::device::wait(&[listener.as_fd()], Some(GLANCE))?;
+                let _ = ustack::device::wait(&[listener.as_fd()], Some(peer::GLANCE))?;
                 continue;
             }
             Err(error) => return Err(error),

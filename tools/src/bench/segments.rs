@@ -11,7 +11,8 @@ use super::hosts::{Cost, Host, Smoltcp, Ustack, bulk};
 use super::report::{Contender, Sample, Test};
 use super::twins::Twins;
 
-/// What one end of an idle connection may take, allocators and tables included, before there are too many for the memory.
+/// What one end of an idle connection may take, allocators and tables included, before there are too many for the
+/// memory.
 const ROOM: u64 = 4096;
 /// Connections among which the memory of one is measured.
 const COUNTED: usize = 10_000;
@@ -72,15 +73,28 @@ impl Contender for Beside {
     }
 }
 
-/// The same for ustack beside 10,000 and 100,000 idle connections; for so many as this machine's memory allows.
+/// The same for ustack beside 10,000 and 100,000 idle connections, but not more than `most`. For which the memory of
+/// this machine is too small fails and says so.
 pub fn idle(span: Duration, rounds: usize, most: usize) -> Test {
-    let fits = |count: usize| count <= most && 2 * ROOM * count as u64 <= memory_available() / 2;
-    let counts = [0, 10_000, 100_000].into_iter().filter(|&count| count == 0 || fits(count));
+    let counts = [0, 10_000, 100_000].into_iter().filter(|&count| count <= most);
     let beside: Vec<Beside> = counts.map(Beside).collect();
     let mut pairs = BTreeMap::new();
     Test::alternate("one flow beside idle connections", None, "segments/s", rounds, &beside, |who| {
+        if !pairs.contains_key(&who) {
+            check_room(2 * ROOM * who.0 as u64, memory_available())?;
+        }
         sample(pairs.entry(who).or_insert_with(|| Ustack::pair(who.0)), span)
     })
+}
+
+/// An error if so much is more than half of what is there.
+fn check_room(needed: u64, available: u64) -> io::Result<()> {
+    if needed <= available / 2 {
+        return Ok(());
+    }
+    let [needed, available] = [needed, available].map(|bytes| bytes >> 20);
+    let text = format!("not measured: it may take {needed} MiB, and this machine has {available} to spare");
+    Err(io::Error::new(io::ErrorKind::OutOfMemory, text))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -145,4 +159,16 @@ fn memory_available() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_told() {
+        assert!(check_room(0, 0).is_ok() && check_room(5 << 20, 10 << 20).is_ok());
+        let error = check_room(800 << 20, 1000 << 20).unwrap_err().to_string();
+        assert!(error.contains("may take 800 MiB") && error.contains("has 1000"), "{error}");
+    }
 }

@@ -10,7 +10,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 use ustack::buf::frame::{Medium, Offload, RxFrame, TxFrame};
 use ustack::sim::Node;
 use ustack::time::Instant;
-use ustack::why::{Reason, Why};
+use ustack::why::Why;
 
 /// A host that runs smoltcp, with one port.
 ///
@@ -124,7 +124,7 @@ impl Node for SmolHost {
             return None;
         }
         self.current = self.frames.to_send.pop_front()?;
-        let why = Why::new(Reason::Foreign);
+        let why = &Why::FOREIGN;
         Some(TxFrame { head: &self.current, body: [&[], &[]], offload: Offload::NONE, why })
     }
 }

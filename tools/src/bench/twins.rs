@@ -1,4 +1,5 @@
-//! Two stacks whose frames pass from hand to hand: no wire, no queue, no clock but ours. For benchmarks and for counting.
+//! Two stacks whose frames pass from hand to hand: no wire, no queue, no clock but ours. For benchmarks and for
+//! counting.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

@@ -1,7 +1,9 @@
-//! Datagrams: how many a second our stack sends and receives over a TAP, against a bare loop of writes or reads.
+//! Datagrams: how many a second our stack sends and receives over a TAP, against a bare loop of writes or reads, and
+//! the kernel over a veth.
 //!
-//! What is sent goes to a link address that nobody has, so that the kernel drops it as soon as it has it. What is received
-//! comes from a program of the kernel's that sends bursts as fast as it can; the TAP's queue overflows, and who reads counts.
+//! What is sent goes to a link address that nobody has, so that the kernel drops it as soon as it has it; the kernel's
+//! own go to a socket that nobody reads. What is received comes from a program of the kernel's that sends bursts as
+//! fast as it can; the TAP's queue overflows, and who reads counts.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,15 +13,15 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use ustack::buf::frame::{Offload, RxFrame, TxFrame};
 use ustack::device::{Device, Tap};
-use ustack::why::{Reason, Why};
+use ustack::why::Why;
 use ustack::wire::checksum::checksum;
 
-use super::bed::{self, Bed, CONTENDER, MAC, open_tap};
+use super::bed::{self, Bed, CONTENDER, MAC, PEER, open_tap};
 use super::gauge::{Gauge, Run};
 use super::measure::{CpuTime, Cpus, pin};
 use super::mini::arp_answer;
 use super::ours::Ours;
-use super::peer::Way;
+use super::peer::{self, Way};
 use super::report::{Contender, Sample, Test};
 
 pub(super) const PORT: u16 = 5201;
@@ -40,10 +42,12 @@ pub enum Who {
     Single,
     /// A loop of writes or reads of prepared frames.
     Bare,
+    /// The kernel over a veth, a call for each datagram.
+    Kernel,
 }
 
 /// Everybody, ours first.
-pub const ALL: [Who; 3] = [Who::Merged, Who::Single, Who::Bare];
+pub const ALL: [Who; 4] = [Who::Merged, Who::Single, Who::Bare, Who::Kernel];
 
 impl Contender for Who {
     fn name(self) -> &'static str {
@@ -51,11 +55,12 @@ impl Contender for Who {
             Self::Merged => "ustack, merged",
             Self::Single => "ustack, single",
             Self::Bare => "bare loop",
+            Self::Kernel => "kernel over veth",
         }
     }
 
     fn is_ours(self) -> bool {
-        self != Self::Bare
+        matches!(self, Self::Merged | Self::Single)
     }
 }
 
@@ -85,9 +90,13 @@ impl Datagrams {
     /// The kernel refuses something.
     pub fn run(&self, who: Who, way: Way) -> io::Result<Sample> {
         let cpus = Cpus::new(self.cpus);
-        let bed = Bed::tap()?;
+        let bed = if who == Who::Kernel { Bed::veth(true)? } else { Bed::tap()? };
         let run = Run::new();
         let size = self.size;
+        let _unread = match (who, way) {
+            (Who::Kernel, Way::Send) => Some(bed.on_peers_side(bound)??),
+            _ => None,
+        };
         let working = {
             let run = run.clone();
             bed.begin(move || {
@@ -121,14 +130,40 @@ impl Datagrams {
 
 fn contend(who: Who, run: &Arc<Run>, way: Way, size: usize) -> io::Result<CpuTime> {
     let mut gauge = Gauge::new(run);
-    let tap = open_tap(who == Who::Merged)?;
     match (who, way) {
-        (Who::Bare, Way::Send) => bare_send(tap, &mut gauge, size)?,
-        (Who::Bare, Way::Receive) => bare_receive(tap, &mut gauge)?,
-        (_, Way::Send) => send(tap, &mut gauge, size)?,
-        (_, Way::Receive) => receive(tap, &mut gauge)?,
+        (Who::Kernel, Way::Send) => kernel_send(&mut gauge, size)?,
+        (Who::Kernel, Way::Receive) => kernel_receive(&mut gauge)?,
+        (Who::Bare, Way::Send) => bare_send(open_tap(false)?, &mut gauge, size)?,
+        (Who::Bare, Way::Receive) => bare_receive(open_tap(false)?, &mut gauge)?,
+        (Who::Merged | Who::Single, Way::Send) => send(open_tap(who == Who::Merged)?, &mut gauge, size)?,
+        (Who::Merged | Who::Single, Way::Receive) => receive(open_tap(who == Who::Merged)?, &mut gauge)?,
     }
     Ok(gauge.used())
+}
+
+/// A socket of the kernel's.
+fn bound() -> io::Result<UdpSocket> {
+    UdpSocket::bind(SocketAddr::from(([0; 4], PORT)))
+}
+
+fn kernel_send(gauge: &mut Gauge, size: usize) -> io::Result<()> {
+    let socket = bound()?;
+    socket.connect(SocketAddr::from((PEER, PORT)))?;
+    let payload = vec![7; size];
+    while gauge.running() {
+        gauge.add((0..BATCH).filter(|_| socket.send(&payload).is_ok()).count());
+    }
+    Ok(())
+}
+
+fn kernel_receive(gauge: &mut Gauge) -> io::Result<()> {
+    let socket = bound()?;
+    socket.set_read_timeout(Some(peer::GLANCE))?;
+    let mut buf = [0; 2048];
+    while gauge.running() {
+        gauge.add((0..BATCH).take_while(|_| socket.recv(&mut buf).is_ok()).count());
+    }
+    Ok(())
 }
 
 fn send(tap: Tap, gauge: &mut Gauge, size: usize) -> io::Result<()> {
@@ -146,8 +181,8 @@ fn send(tap: Tap, gauge: &mut Gauge, size: usize) -> io::Result<()> {
         ours.receive(now, BATCH)?;
         let queued = (0..BATCH).take_while(|_| ours.stack.udp_send_to(now, id, &payload, None).is_ok());
         let queued = queued.count();
-        ours.flush(now);
-        gauge.add(queued);
+        let refused = ours.flush(now);
+        gauge.add(queued.saturating_sub(refused));
     }
     Ok(())
 }
@@ -176,7 +211,7 @@ fn receive(tap: Tap, gauge: &mut Gauge) -> io::Result<()> {
 
 fn bare_send(mut tap: Tap, gauge: &mut Gauge, size: usize) -> io::Result<()> {
     let frame = prepared(size);
-    let (body, offload, why) = ([&[][..]; 2], Offload::NONE, Why::new(Reason::Foreign));
+    let (body, offload, why) = ([&[][..]; 2], Offload::NONE, &Why::FOREIGN);
     let frame = TxFrame { head: &frame, body, offload, why };
     while gauge.running() {
         for _ in 0..BATCH {
@@ -198,7 +233,7 @@ fn bare_receive(mut tap: Tap, gauge: &mut Gauge) -> io::Result<()> {
             answer = answer.or_else(|| arp_answer(frame.bytes, CONTENDER));
         }
         if let Some(answer) = answer {
-            let (body, offload, why) = ([&[][..]; 2], Offload::NONE, Why::new(Reason::Foreign));
+            let (body, offload, why) = ([&[][..]; 2], Offload::NONE, &Why::FOREIGN);
             tap.send(ustack::time::Instant::ZERO, &TxFrame { head: &answer, body, offload, why })?;
         }
         gauge.add(count);
@@ -241,7 +276,7 @@ pub(super) fn announcement() -> Vec<u8> {
 fn source(run: &Arc<Run>, size: usize) -> io::Result<()> {
     /// Segments of one call.
     const MOST: usize = 64;
-    let socket = UdpSocket::bind(SocketAddr::from(([0; 4], PORT)))?;
+    let socket = bound()?;
     let cuts = setsockopt(&socket, sockopt::UdpGsoSegment, &(size as i32)).is_ok();
     let count = if cuts { MOST.min(BURST / size) } else { 1 };
     let burst = vec![7; size * count];
@@ -257,7 +292,6 @@ fn source(run: &Arc<Run>, size: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bed::PEER;
     use super::*;
     use ustack::wire::ethernet::Header;
     use ustack::wire::{arp, ipv4};

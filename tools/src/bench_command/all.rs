@@ -1,13 +1,14 @@
 //! `ustack bench` alone: a little of everything.
 
+use ustack_tools::bench::iperf3::Iperf3;
 use ustack_tools::bench::peer::Way;
 use ustack_tools::bench::report::Test;
 use ustack_tools::bench::rr::{Requests, Task};
 use ustack_tools::bench::udp::Datagrams;
 use ustack_tools::bench::{bulk, rr, segments};
 
-use super::enter;
 use super::output::{OutputArgs, Style};
+use super::{enter, iperf3};
 use crate::common::failure::Outcome;
 
 /// Idle connections that every machine has memory for.
@@ -42,6 +43,13 @@ pub(super) fn run(output: &OutputArgs) -> Outcome {
     }
     for (size, way) in [(64, Way::Send), (64, Way::Receive), (1472, Way::Send), (1472, Way::Receive)] {
         tests.push(Box::new(move || Datagrams { size, span, rounds, cpus: 2 }.measure(way)));
+    }
+    if Iperf3::is_installed() {
+        let iperf3 = iperf3::measured(output, Style::Together)?;
+        for way in Way::ALL {
+            let iperf3 = iperf3.clone();
+            tests.push(Box::new(move || iperf3.measure(way)));
+        }
     }
     output.show(Style::Together, tests.into_iter().map(|test| test()))
 }

@@ -17,8 +17,9 @@ Examples:
 
 All is simulated, so that the same seeds give the same numbers on every machine. `bound` is the most that buffers of \
 that size leave to anybody who does not send things twice in advance. `response` is what the response function of RFC \
-9438 gives, where it holds: no less is to be expected of reno and cubic, which take each loss for congestion, if the \
-buffers leave their windows room. BBR does not, and smoltcp has no congestion control at all.";
+9438 gives, or where it thinks of less than ten segments the throughput equation of RFC 5348, if the buffers leave the \
+window room: cubic and reno, which take each loss for congestion, are to send no less (`cubic sent`, `reno sent`, what \
+was lost included). BBR does not, and smoltcp has no congestion control at all.";
 
 /// Goodput over a path that loses packets at random: bbr, cubic and reno, and smoltcp in the same simulator
 #[derive(Debug, clap::Args)]
@@ -85,12 +86,14 @@ fn write_table(out: &mut impl Write, experiment: &Experiment, rows: &[Row]) -> i
     )?;
     write!(out, "{:>6}", "loss")?;
     Stack::ALL.iter().try_for_each(|stack| write!(out, "{:>10}", stack.name()))?;
-    writeln!(out, "{:>13}{:>10}{:>10}", "bbr/smoltcp", "bound", "response")?;
+    write!(out, "{:>13}{:>10}", "bbr/smoltcp", "bound")?;
+    writeln!(out, "{:>12}{:>11}{:>10}", "cubic sent", "reno sent", "response")?;
     for row in rows {
         write!(out, "{:>4} %", row.loss)?;
         row.goodput.iter().try_for_each(|goodput| write!(out, "{:>10.0}", goodput.mean))?;
         let response = row.response.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
-        writeln!(out, "{:>13.2}{:>10.0}{response:>10}", row.ratio, row.bound)?;
+        let [cubic, reno] = [Stack::Cubic, Stack::Reno].map(|stack| row.of(stack).sent);
+        writeln!(out, "{:>13.2}{:>10.0}{cubic:>12.0}{reno:>11.0}{response:>10}", row.ratio, row.bound)?;
     }
     Ok(())
 }

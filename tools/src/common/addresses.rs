@@ -93,7 +93,8 @@ fn first_other(cidr: Cidr) -> Option<Cidr> {
     let bits = if cidr.address().is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
     let host_bits = bits - u32::from(cidr.prefix_len());
     let network = to_bits(cidr.address()) & !low_bits(host_bits);
-    // The network's own address is no host's (RFC 4291 2.6.1: it is the routers'), unless there are only two (RFC 3021).
+    // The network's own address is no host's (RFC 4291 2.6.1: it is the routers'), unless there are only two (RFC
+    // 3021).
     let first = if host_bits == 1 { 0 } else { 1 };
     let candidates = (first..first + 2).map(|host| from_bits(network + host, cidr.address()));
     let other = candidates.into_iter().find(|&candidate| candidate != cidr.address())?;

@@ -144,6 +144,10 @@ impl Hub {
     fn learn(&mut self, from: Option<&Path>, len: usize) {
         let number = from.and_then(|path| path.file_name()?.to_str()?.parse().ok());
         let mac = self.frame[..len].get(6..12).and_then(|mac| <[u8; 6]>::try_from(mac).ok());
+        if number.is_some_and(|number| !self.peers.contains_key(&number)) {
+            // Whoever is new may be spoken to at once.
+            self.refreshed = None;
+        }
         if let (Some(number), Some(mac)) = (number, mac)
             && (self.learned.len() < MAX_LEARNED || self.learned.contains_key(&mac))
         {
@@ -227,7 +231,7 @@ fn is_alive(path: &Path) -> io::Result<bool> {
 mod tests {
     use ustack::buf::frame::Offload;
     use ustack::time::{Units, at};
-    use ustack::why::{Reason, Why};
+    use ustack::why::Why;
 
     use super::*;
 
@@ -239,7 +243,7 @@ mod tests {
 
     fn send(hub: &mut Hub, to: u8, from: u8, text: &[u8]) {
         let head: Vec<u8> = [[to; 6], [from; 6]].concat();
-        let why = Why::new(Reason::Foreign);
+        let why = &Why::FOREIGN;
         let frame = TxFrame { head: &head, body: [&[0, 0], text], offload: Offload::default(), why };
         hub.send(at(0.ms()), &frame).unwrap();
     }

@@ -9,6 +9,7 @@ pub(crate) mod impairment;
 pub(crate) mod input;
 pub(crate) mod keys;
 pub(crate) mod ports;
+pub(crate) mod ready;
 pub(crate) mod relay;
 pub(crate) mod repeat;
 pub(crate) mod runtime;

@@ -64,8 +64,8 @@ pub(crate) async fn stream(
     Ok(moved)
 }
 
-/// Waits until the peer has acknowledged all that we sent, so that our end does not take it away. Of the end of our side
-/// alone, after all data, nobody can be sure: the peer may be gone already, and be content.
+/// Waits until the peer has acknowledged all that we sent, so that our end does not take it away. Of the end of our
+/// side alone, after all data, nobody can be sure: the peer may be gone already, and be content.
 async fn delivered(stream: &TcpStream) -> Result<(), Failure> {
     let begin = now();
     loop {
@@ -171,7 +171,7 @@ pub(crate) async fn datagrams(
 }
 
 /// The largest payload of a UDP datagram over IPv4.
-const MAX_DATAGRAM: usize = 65_507;
+pub(crate) const MAX_DATAGRAM: usize = 65_507;
 /// UDP has no end: answers to the last datagram have this long.
 const AFTER_INPUT: Duration = Duration::from_secs(1);
 
@@ -185,7 +185,8 @@ fn broken(error: io::Error) -> Failure {
     Failure::Unmet(error.to_string())
 }
 
-fn unreadable(error: io::Error) -> Failure {
+/// Stdin failed.
+pub(crate) fn unreadable(error: io::Error) -> Failure {
     Failure::Unmet(format!("cannot read stdin: {error}"))
 }
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 
 use tokio::signal::unix::{SignalKind, signal};
-use ustack::net::{Driver, drive};
 
 use super::failure::Failure;
 use super::stack::Running;
@@ -18,7 +17,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
     result
 }
 
-/// Moves the stack while `future` runs, and writes down what it decides. A device that fails ends both.
+/// Moves the stack while `future` runs, writes down what it decides, and tells what happens to its addresses. A device
+/// that fails ends it all.
 pub(crate) async fn driven<T>(
     running: &Running,
     future: impl Future<Output = Result<T, Failure>>,
@@ -26,15 +26,16 @@ pub(crate) async fn driven<T>(
     // The shards but the first move on threads of their own, which end with this.
     let mut shards = running.net.shards();
     let first = shards.next().unwrap_or_else(|| running.net.clone());
-    let others: Result<Vec<_>, _> = shards.map(|shard| Driver::spawn(&shard)).collect();
+    let others: Result<Vec<_>, _> = shards.map(|shard| running.driver(&shard).spawn()).collect();
     let _others = others.map_err(|error| Failure::Device(format!("cannot start a thread: {error}")))?;
     tokio::select! {
-        result = drive(first) => match result {
+        result = running.driver(&first).drive() => match result {
             Err(error) => Err(Failure::Device(format!("the device failed: {error}"))),
             Ok(()) => Err(Failure::Device("the device is gone".into())),
         },
         result = future => result,
         never = running.follow() => match never {},
+        never = running.watch() => match never {},
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use ustack::capture::{Capture, Tee};
 use ustack::device::Device;
 use ustack::ip::route::Route;
-use ustack::net::Net;
+use ustack::net::{Driver, DriverBuilder, Net};
 use ustack::sim::{Impaired, Impairment};
 use ustack::tcp::{EcnPolicy, MtuProbing};
+use ustack::time::Duration;
 use ustack::wire::ethernet::MacAddr;
 use ustack::{Config, InterfaceConfig, InterfaceId};
 use ustack_tools::events::EventLog;
@@ -21,6 +22,7 @@ use super::events::{self, EventsArgs};
 use super::failure::Failure;
 use super::impairment::ImpairmentArgs;
 use super::keys;
+use super::ready;
 use super::repeat;
 use super::wire::{Open, WireArgs};
 
@@ -38,10 +40,12 @@ pub(crate) struct StackArgs {
     /// TCP Fast Open: take data in SYNs from clients with a cookie, and ask servers for theirs
     #[arg(long, help_heading = "TCP")]
     pub(crate) fast_open: bool,
-    /// Look for the largest segments that the path takes: off, black-hole (as by default: when large ones vanish), always
+    /// Look for the largest segments that the path takes: off, black-hole (as by default: when large ones vanish),
+    /// always
     #[arg(long, value_name = "WHEN", value_parser = mtu_probing, help_heading = "TCP")]
     pub(crate) mtu_probing: Option<MtuProbing>,
-    /// Sign segments with the keys of this file (MD5, TCP-AO), a line each: `PEERS md5 SECRET` or `PEERS ao SEND RECV SECRET`
+    /// Sign segments with the keys of this file (MD5, TCP-AO), a line each: `PEERS md5 SECRET` or `PEERS ao SEND RECV
+    /// SECRET`
     #[arg(long, value_name = "FILE", help_heading = "TCP")]
     pub(crate) keys: Option<PathBuf>,
 }
@@ -90,6 +94,11 @@ pub(crate) struct Running {
     capture: Option<(Capture, PathBuf)>,
     events: Option<EventLog>,
     events_args: EventsArgs,
+    /// Addresses become ours while we run.
+    arrivals: bool,
+    /// Among them those that routers tell of.
+    pub(super) hears_routers: bool,
+    busy_poll: Duration,
 }
 
 impl StackArgs {
@@ -189,6 +198,7 @@ impl Plan {
                 shard.with_stack(|stack, _| stack.add_route(route)).map_err(|error| refused(&error))?;
             }
         }
+        let typed = &self.args.addresses;
         let ours: Vec<_> = addresses.stack.iter().map(ToString::to_string).collect();
         note!(
             "{} on {name}",
@@ -198,7 +208,10 @@ impl Plan {
             note!("both directions: {}", self.impairment);
         }
         note!("seed {}; again: {}", self.seed, repeat::command(self.seed));
-        Ok(Running { net, interface, capture, events, events_args })
+        let hears_routers = typed.accept_router_advertisements;
+        let arrivals = typed.detect_duplicates || hears_routers;
+        let busy_poll = Duration::from_micros(self.args.wire.busy_poll.into());
+        Ok(Running { net, interface, capture, events, events_args, arrivals, hears_routers, busy_poll })
     }
 
     /// The device as the stack is to see it. The capture stands between the stack and the impairments.
@@ -238,12 +251,22 @@ impl Plan {
 }
 
 impl Running {
+    /// How the net is to be moved, and its shards.
+    pub(crate) fn driver(&self, net: &Net) -> DriverBuilder {
+        Driver::builder(net).busy_poll(self.busy_poll)
+    }
+
     /// Writes decisions down as they are made, for ever; if nobody wants them, it only waits.
     pub(crate) async fn follow(&self) -> Infallible {
         match &self.events {
             Some(log) => events::follow(&self.net, log).await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Tells what happens to our addresses, for ever.
+    pub(crate) async fn watch(&self) -> Infallible {
+        ready::watch(&self.net, self.arrivals).await
     }
 
     /// Completes the capture and the decisions, and tells what went wrong on the way.

@@ -24,7 +24,8 @@ pub(crate) struct WireArgs {
     /// Join the network behind an interface by a packet socket; needs --address
     #[arg(long, value_name = "INTERFACE", group = "wire")]
     pub(crate) raw: Option<String>,
-    /// The same by an XDP socket, past the kernel's stack, which hears no more ARP requests there; as the machine's root
+    /// The same by an XDP socket, past the kernel's stack, which hears no more ARP requests there; as the machine's
+    /// root
     #[cfg(feature = "xdp")]
     #[arg(long, value_name = "INTERFACE", group = "wire")]
     pub(crate) xdp: Option<String>,
@@ -38,7 +39,8 @@ pub(crate) struct WireArgs {
     /// Talk with other ustacks that name the same folder; needs no privilege
     #[arg(long, value_name = "FOLDER", group = "wire")]
     pub(crate) hub: Option<PathBuf>,
-    /// With --raw: let received frames wait for others so many milliseconds; for floods of small packets that nobody waits for
+    /// With --raw: let received frames wait for others so many milliseconds; for floods of small packets that nobody
+    /// waits for
     #[arg(long, value_name = "MS", requires = "raw", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) coalesce: Option<u16>,
     /// Largest IP packet on the wire, in bytes
@@ -47,6 +49,9 @@ pub(crate) struct WireArgs {
     /// Queues of a TAP, a TUN or a packet socket, each with a stack and a thread of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) queues: u8,
+    /// After a frame, ask for the next one for up to so long before sleeping
+    #[arg(long, value_name = "US", default_value_t = 0, hide_default_value = true)]
+    pub(crate) busy_poll: u32,
     /// One packet in each frame, and every checksum complete, as on a real wire; always so with impairments
     #[arg(long)]
     pub(crate) no_offload: bool,
@@ -129,8 +134,8 @@ pub(crate) fn boxed<D: Device + 'static>(devices: Vec<D>) -> Vec<Box<dyn Device>
 }
 
 impl Wire {
-    /// Opens it; of TAP and TUN, `kernel` are the addresses of the kernel's end. With `offload`, frames may be merged and
-    /// checksums left open where the wire can do that.
+    /// Opens it; of TAP and TUN, `kernel` are the addresses of the kernel's end. With `offload`, frames may be merged
+    /// and checksums left open where the wire can do that.
     pub(crate) fn open(
         &self,
         kernel: &[Cidr],

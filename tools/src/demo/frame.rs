@@ -67,7 +67,8 @@ impl Frame {
         Self { time, from, passage, why, content, is_whole, is_addressed: true, link, len: bytes.len() }
     }
 
-    /// Finds out which frames are for the other side: `known` are the link addresses of the two, as far as they are seen.
+    /// Finds out which frames are for the other side: `known` are the link addresses of the two, as far as they are
+    /// seen.
     pub(crate) fn address(frames: &mut [Self], known: &mut [Option<MacAddr>; 2]) {
         for frame in frames.iter() {
             known[frame.from as usize] = known[frame.from as usize].or(frame.link.map(|(src, _)| src));
@@ -84,7 +85,8 @@ impl Frame {
         self.arrivals().any(|arrival| arrival.is_taken)
     }
 
-    /// When it arrives, in order: each time, and whether what arrives then is taken. The copy of a frame is never damaged.
+    /// When it arrives, in order: each time, and whether what arrives then is taken. The copy of a frame is never
+    /// damaged.
     pub(crate) fn arrivals(&self) -> impl Iterator<Item = Arrival> + use<> {
         let Passage { arrival, copy_arrival, .. } = self.passage;
         let first = arrival.map(|time| Arrival {
@@ -167,7 +169,8 @@ fn arp_words(line: &str) -> String {
     }
 }
 
-/// Whether a frame with one bit flipped is still taken as what it was: the bit is under no checksum and decides nothing.
+/// Whether a frame with one bit flipped is still taken as what it was: the bit is under no checksum and decides
+/// nothing.
 fn survives(sent: &[u8], flip: Corruption) -> bool {
     const DESTINATION: std::ops::Range<usize> = 0..6;
     const TYPE: std::ops::Range<usize> = 12..14;

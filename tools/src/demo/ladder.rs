@@ -29,7 +29,8 @@ const GAP: usize = 40;
 const NOTES: usize = WIDTH - TIME_WIDTH - 2 - 1 - GAP - 1 - 2;
 /// Least columns of an arrow that is cut.
 const STUB: usize = 14;
-/// Columns of an arrow beside its label: two of line before it, a blank on each side, one of line and the head after it.
+/// Columns of an arrow beside its label: two of line before it, a blank on each side, one of line and the head after
+/// it.
 const AROUND: usize = 6;
 
 /// A ladder diagram.

@@ -200,7 +200,8 @@ impl Args {
         let Plan { link, seed, .. } = *plan;
         let mut config = Config::seeded(seed);
         config.tcp.observe = self.events.is_wanted();
-        // A message is a segment, however much of it is lost: heavy loss looks like a path that swallows large segments.
+        // A message is a segment, however much of it is lost: heavy loss looks like a path that swallows large
+        // segments.
         config.tcp.mtu_probing = MtuProbing::Off;
         Ok(if self.tap {
             Place::Kernel(Box::new(Kernel::new(&["demo", "--far-end"], link, config, capture)?))

@@ -144,7 +144,8 @@ const QUIET_LIMIT: Duration = Duration::from_secs(300);
 const QUIET_STEP: Duration = Duration::from_millis(10);
 
 impl Simulated {
-    /// Both directions of the wire are as bad as `impairment`. All begins at `start`, so that several captures make one.
+    /// Both directions of the wire are as bad as `impairment`. All begins at `start`, so that several captures make
+    /// one.
     pub(crate) fn new(
         impairment: Impairment,
         config: Config,

@@ -118,7 +118,7 @@ fn lines(stats: &Stats) -> Vec<String> {
     let mut lines = vec![
         layer(
             "IP",
-            &[(in_v4.in_receives + in_v6.in_receives, "packets in"), (stats.sent.total(), "frames out")],
+            &[(in_v4.in_receives + in_v6.in_receives, "packets in"), (stats.sent.total(), "packets out")],
             &[
                 (ip.in_link_drops, "dropped by the link layer"),
                 (in_v4.in_hdr_errors + in_v6.in_hdr_errors, "broken headers"),

@@ -88,8 +88,8 @@ impl Service {
             // An error is about a datagram of before, not about the socket.
             let Ok(received) = socket.receive(&mut buffer).await else { continue };
             Counters::add(&counters.datagrams, 1);
-            let (from, to) = (received.arrival.from, received.arrival.to);
-            if from.port() < FIRST_CLIENT_PORT || is_group(to) {
+            let (from, to_many) = (received.arrival.from, received.arrival.to_many);
+            if from.port() < FIRST_CLIENT_PORT || to_many {
                 continue;
             }
             let answer = match self {
@@ -135,11 +135,6 @@ pub(super) async fn accept<F>(
 /// All of our addresses, of both families.
 pub(super) const fn any(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
-}
-
-fn is_group(address: IpAddr) -> bool {
-    // A subnet's broadcast address is caught by the stack: only an application that may broadcast answers from there.
-    address.is_multicast() || matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
 }
 
 async fn echo(stream: &TcpStream) -> io::Result<()> {

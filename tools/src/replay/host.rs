@@ -76,7 +76,7 @@ impl Host {
     /// The next packet that the stack sends.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Sent> {
         if let Some(frame) = self.stack.poll_transmit(now, self.interface) {
-            return Some(Sent { bytes: frame.to_vec(), why: frame.why });
+            return Some(Sent { bytes: frame.to_vec(), why: *frame.why });
         }
         while let Some(told) = self.stack.poll_decision() {
             if let Some(log) = &self.events {

@@ -32,13 +32,14 @@ mod settings;
 mod shell;
 mod suite;
 mod tcp;
+mod tcp_info;
 mod trace;
 mod wire;
 mod world;
 
 /// The sockets of a process as its system calls see them, for programs whose calls do not come from a script.
 pub mod process {
-    pub use super::calls::{Errno, Fd, Kind, OptionValue, Taken, errno, errno_of};
+    pub use super::calls::{Errno, Fd, Halt, Kind, OptionValue, Pending, Taken, errno, errno_of};
     pub use super::settings::Settings;
 }
 

@@ -293,11 +293,14 @@ impl<H: Host> Runner<'_, H> {
         Ok(())
     }
 
-    /// Waits for the call that blocks, as long as it may.
+    /// Waits for the call that blocks, as long as it may and a little longer.
     fn await_return(&mut self, line: &Line) -> Step {
         let Some(blocked) = self.host.blocked() else { return Ok(()) };
         let until = blocked.until + self.host.slack(blocked.until.since(blocked.since)).late;
-        self.advance(until, Until::Return, line)
+        self.advance(until, Until::Return, line)?;
+        // If it returns after that, `returned` says how late.
+        let then = self.host.wire().now;
+        self.advance(then + H::PATIENCE, Until::Return, line)
     }
 
     /// Lets time pass until `to`, or until something has happened before that.

@@ -15,13 +15,16 @@ pub struct Script {
     pub(super) mark: Option<Mark>,
 }
 
-/// What a script says about Linux at its head: `// Linux: same`, or `// Linux: differs, because...`.
+/// What a script says about Linux at its head: `// Linux: same`, `// Linux: differs, because...`, or `// Linux:
+/// untried, because...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// Linux does the same on the wire.
     Same,
     /// It does not; why.
     Differs(String),
+    /// No kernel at hand can tell; why.
+    Untried(String),
 }
 
 impl Mark {
@@ -30,9 +33,11 @@ impl Mark {
         let head = text.lines().take_while(|line| line.starts_with("//"));
         let said =
             head.filter_map(|line| line.trim_start_matches('/').trim().strip_prefix("Linux: ")).next()?;
-        match said.strip_prefix("differs") {
-            Some(why) => Some(Self::Differs(why.trim_start_matches([',', ':', ' ']).to_owned())),
-            None => said.starts_with("same").then_some(Self::Same),
+        let reason = |word| Some(said.strip_prefix(word)?.trim_start_matches([',', ':', ' ']).to_owned());
+        match (reason("differs"), reason("untried")) {
+            (Some(why), _) => Some(Self::Differs(why)),
+            (_, Some(why)) => Some(Self::Untried(why)),
+            _ => said.starts_with("same").then_some(Self::Same),
         }
     }
 }

@@ -157,6 +157,7 @@ fn a_script_says_at_its_head_what_linux_does() {
     let mark = |text: &str| Script::parse("t.pkt", text).unwrap().mark().cloned();
     assert_eq!(mark("// Shows.\n// Linux: same\n"), Some(super::Mark::Same));
     let why = "it waits.".to_owned();
+    assert_eq!(mark("// Linux: untried, none.\n"), Some(super::Mark::Untried("none.".into())));
     assert_eq!(mark("// Shows.\n// Linux: differs, it waits.\n\n"), Some(super::Mark::Differs(why)));
     assert_eq!(mark("// Shows that Linux: same\n\n// Linux: same\n"), None);
 }

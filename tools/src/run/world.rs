@@ -138,7 +138,7 @@ impl Host for Simulated {
                 self.note_decisions();
                 return Ok(());
             };
-            let (bytes, why) = (frame.to_vec(), frame.why);
+            let (bytes, why) = (frame.to_vec(), *frame.why);
             wire.handle_sent(wire.now, why, &bytes);
         }
         Err(format!("the stack has sent {MAX_BURST} packets at one moment, and goes on"))

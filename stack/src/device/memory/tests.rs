@@ -1,11 +1,11 @@
 use super::*;
 use crate::buf::frame::{Gso, GsoKind};
 use crate::device::sys::wait;
-use crate::why::Reason;
+use crate::why::{Reason, Why};
 use std::time::Duration;
 
 fn frame<'a>(head: &'a [u8], body: &'a [u8]) -> TxFrame<'a> {
-    TxFrame { head, body: [body, &[]], offload: Offload::NONE, why: Reason::NewData.into() }
+    TxFrame { head, body: [body, &[]], offload: Offload::NONE, why: &const { Why::new(Reason::NewData) } }
 }
 
 fn next(end: &mut Memory) -> Option<Vec<u8>> {

@@ -1,4 +1,5 @@
-//! What the child does between `fork` and `exec`, and how it tells us. Nothing here allocates before the report is sent.
+//! What the child does between `fork` and `exec`, and how it tells us. Nothing here allocates before the report is
+//! sent.
 
 use std::fs;
 use std::io;

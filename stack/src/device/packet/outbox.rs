@@ -75,3 +75,58 @@ impl Outbox {
         std::mem::take(&mut self.refused)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::buf::frame::Offload;
+    use crate::why::Why;
+
+    fn frame(bytes: &[u8]) -> TxFrame<'_> {
+        TxFrame { head: bytes, body: [&[], &[]], offload: Offload::NONE, why: &Why::FOREIGN }
+    }
+
+    #[test]
+    fn what_a_full_queue_refuses_is_counted_and_the_rest_arrives_in_order() {
+        let (left, right) = UnixDatagram::pair().unwrap();
+        left.set_nonblocking(true).unwrap();
+        right.set_nonblocking(true).unwrap();
+        let mut outbox = Outbox::new();
+        let (mut pushed, mut arrived) = (0_u32, Vec::new());
+        let mut refused = 0;
+        while refused == 0 {
+            while outbox.push(&frame(&pushed.to_be_bytes().repeat(25))) {
+                pushed += 1;
+            }
+            outbox.flush(left.as_fd()).unwrap();
+            refused = outbox.take_refused();
+        }
+        let mut buffer = [0; SHORT];
+        while let Ok(len) = right.recv(&mut buffer) {
+            assert_eq!(len, vnet::LEN + 100);
+            let number: [u8; 4] = buffer[vnet::LEN..].first_chunk().copied().unwrap();
+            arrived.push(u32::from_be_bytes(number));
+        }
+        assert_eq!(arrived.len() + refused, pushed as usize);
+        assert!(arrived.is_sorted() && arrived.first() == Some(&0), "{arrived:?}");
+        assert_eq!(outbox.take_refused(), 0, "it is told once");
+        // Nothing is left of those that were refused.
+        assert!(outbox.push(&frame(b"again")));
+        outbox.flush(left.as_fd()).unwrap();
+        assert_eq!(right.recv(&mut buffer).unwrap(), vnet::LEN + 5);
+    }
+
+    #[test]
+    fn what_waits_for_a_socket_that_is_gone_is_lost() {
+        let (left, right) = UnixDatagram::pair().unwrap();
+        drop(right);
+        let mut outbox = Outbox::new();
+        assert!(outbox.push(&frame(b"one")) && outbox.push(&frame(b"two")));
+        outbox.flush(left.as_fd()).unwrap_err();
+        assert_eq!(outbox.take_refused(), 2);
+        outbox.flush(left.as_fd()).unwrap();
+    }
+}

@@ -169,7 +169,8 @@ fn slot_content(slot: &[u8]) -> Next {
     found().unwrap_or(Next::Cut)
 }
 
-/// What `struct tpacket_block_desc` at the beginning of a block says: how many frames there are, and where the first is described.
+/// What `struct tpacket_block_desc` at the beginning of a block says: how many frames there are, and where the first is
+/// described.
 fn block_content(block: &[u8]) -> (u32, usize) {
     const COUNT: usize = 12;
     const FIRST: usize = 16;

@@ -82,7 +82,8 @@ pub(crate) fn xdp_program(instructions: &[u64]) -> io::Result<OwnedFd> {
     owned(bpf(PROGRAM_LOAD, &request))
 }
 
-/// Has an interface run the program for each frame that it receives, as long as the answer lives. `flags` are `XDP_FLAGS_`.
+/// Has an interface run the program for each frame that it receives, as long as the answer lives. `flags` are
+/// `XDP_FLAGS_`.
 pub(crate) fn xdp_attach(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Request {
@@ -98,8 +99,8 @@ pub(crate) fn xdp_attach(program: BorrowedFd<'_>, interface: u32, flags: u32) ->
 /// The call itself. A request that is shorter than the kernel's stands for one that ends in zeros.
 fn bpf<T>(command: libc::c_int, request: &T) -> libc::c_int {
     let (request, size) = (std::ptr::from_ref(request), size_of::<T>());
-    // SAFETY: the request is `size` readable bytes, laid out as the kernel lays out the beginning of `union bpf_attr` for
-    // this command; what it points to outlives the call, which only reads it. Each caller above sees to that.
+    // SAFETY: the request is `size` readable bytes, laid out as the kernel lays out the beginning of `union bpf_attr`
+    // for this command; what it points to outlives the call, which only reads it. Each caller above sees to that.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, command, request, size) };
     // A descriptor, 0 or -1: it fits.
     answer as libc::c_int

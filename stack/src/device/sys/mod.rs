@@ -28,7 +28,7 @@ pub(crate) use packet::{
     packet_join, packet_peek, packet_socket, packet_switch, send_messages, set_receive_buffer,
 };
 pub(crate) use ring::PacketRing;
-pub(crate) use signal::{HeldSignals, SignalForwarding, kill, pidfd};
+pub(crate) use signal::{SignalForwarding, kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 #[cfg(feature = "xdp")]
 pub(crate) use xdp::XdpSocket;

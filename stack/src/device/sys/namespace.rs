@@ -48,8 +48,8 @@ pub(crate) fn before_exec(
     command: &mut Command,
     step: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) -> &mut Command {
-    // SAFETY: the steps of this crate (in `device::namespace`) open, configure and send descriptors by system calls, with
-    // buffers of their own on the stack; they take no lock that another thread could have held at the fork.
+    // SAFETY: the steps of this crate (in `device::namespace`) open, configure and send descriptors by system calls,
+    // with buffers of their own on the stack; they take no lock that another thread could have held at the fork.
     unsafe { command.pre_exec(step) }
 }
 

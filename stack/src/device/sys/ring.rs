@@ -31,8 +31,8 @@ const KERNELS: u32 = libc::TP_STATUS_KERNEL;
 const BLOCK_STATUS: usize = 8;
 
 impl PacketRing {
-    /// `count` slots of `size` bytes, a power of two; slots lie together in blocks of at least a page. What is longer than
-    /// a slot waits in the socket's queue meanwhile, if it has room.
+    /// `count` slots of `size` bytes, a power of two; slots lie together in blocks of at least a page. What is longer
+    /// than a slot waits in the socket's queue meanwhile, if it has room.
     pub(crate) fn slots(fd: BorrowedFd<'_>, size: u32, count: u32) -> io::Result<Self> {
         const BLOCK: u32 = 64 << 10;
         let block = BLOCK.max(size);
@@ -73,8 +73,8 @@ impl PacketRing {
     pub(crate) fn front(&self) -> Option<&[u8]> {
         let start = self.front * self.unit;
         (self.front_status().load(Ordering::Acquire) != KERNELS).then(|| {
-            // SAFETY: the unit lies within the mapping, which lives as long as `self`; its status says that it is ours, so
-            // the kernel writes nothing into it until `pop` gives it back, for which nobody may hold this slice.
+            // SAFETY: the unit lies within the mapping, which lives as long as `self`; its status says that it is ours,
+            // so the kernel writes nothing into it until `pop` gives it back, for which nobody may hold this slice.
             unsafe { std::slice::from_raw_parts(self.memory.start().add(start), self.unit) }
         })
     }
@@ -91,8 +91,8 @@ impl PacketRing {
     }
 
     fn front_status(&self) -> &AtomicU32 {
-        // SAFETY: the front unit and its status word lie within the mapping, which lives as long as `self`; units are aligned
-        // to 16 bytes at least; the word is only written atomically, by the kernel or by `pop`.
+        // SAFETY: the front unit and its status word lie within the mapping, which lives as long as `self`; units are
+        // aligned to 16 bytes at least; the word is only written atomically, by the kernel or by `pop`.
         unsafe {
             let word = self.memory.start().add(self.front * self.unit + self.status);
             AtomicU32::from_ptr(word.cast())

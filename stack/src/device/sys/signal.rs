@@ -52,10 +52,20 @@ impl SignalForwarding {
         Ok(forwarding)
     }
 
-    /// What a child does between `fork` and `exec`, so that signals do to it what they did to us before.
-    pub(crate) fn undo_in_child(&self) -> impl Fn() + Send + Sync + 'static {
-        let before = self.before;
-        move || restore(&before)
+    /// Has the calling thread take none of the signals until the answer is dropped: a child that is made meanwhile is
+    /// to undo our handlers before it takes any.
+    pub(crate) fn hold(&self) -> HeldSignals {
+        // SAFETY: `sigset_t` is plain data, which `sigemptyset` and `pthread_sigmask` fill; all pointers are to values.
+        unsafe {
+            let mut held: libc::sigset_t = MaybeUninit::zeroed().assume_init();
+            let mut mask = held;
+            libc::sigemptyset(&raw mut held);
+            for signal in PASSED_ON {
+                libc::sigaddset(&raw mut held, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const held, &raw mut mask);
+            HeldSignals { mask, before: self.before }
+        }
     }
 
     /// Says who the child is: it gets what was kept, and what comes.
@@ -123,31 +133,21 @@ extern "C" fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, _context:
     }
 }
 
-/// The calling thread takes none of the signals that are passed on until this is dropped.
+/// The thread that made it takes none of the signals that are passed on.
 #[derive(Debug)]
 pub(crate) struct HeldSignals {
     mask: libc::sigset_t,
+    before: Actions,
 }
 
 impl HeldSignals {
-    pub(crate) fn hold() -> Self {
-        // SAFETY: `sigset_t` is plain data, which `sigemptyset` and `pthread_sigmask` fill; all pointers are to values.
-        unsafe {
-            let mut held: libc::sigset_t = MaybeUninit::zeroed().assume_init();
-            let mut mask = held;
-            libc::sigemptyset(&raw mut held);
-            for signal in PASSED_ON {
-                libc::sigaddset(&raw mut held, signal);
-            }
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const held, &raw mut mask);
-            Self { mask }
+    /// What a child does between `fork` and `exec`, so that signals do to it what they did to us before.
+    pub(crate) fn undo_in_child(&self) -> impl Fn() + Send + Sync + 'static {
+        let (mask, before) = (self.mask, self.before);
+        move || {
+            restore(&before);
+            set_mask(&mask);
         }
-    }
-
-    /// What a child does between `fork` and `exec` to take signals as its parent did before.
-    pub(crate) fn release_in_child(&self) -> impl Fn() + Send + Sync + 'static {
-        let mask = self.mask;
-        move || set_mask(&mask)
     }
 }
 

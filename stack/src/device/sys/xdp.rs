@@ -65,8 +65,8 @@ impl XdpSocket {
         Ok(Self { fd, fill, completion, rx, tx, spare, chunk: chunk as usize, memory })
     }
 
-    /// Binds it to one queue of an interface. Where the driver can read and write our memory itself it does, unless the kernel
-    /// is to `copy`.
+    /// Binds it to one queue of an interface. Where the driver can read and write our memory itself it does, unless the
+    /// kernel is to `copy`.
     pub(crate) fn bind(&self, interface: u32, queue: u32, copy: bool) -> io::Result<()> {
         let address = libc::sockaddr_xdp {
             sxdp_family: libc::AF_XDP as u16,
@@ -110,8 +110,9 @@ impl XdpSocket {
         let (start, len) = (usize::try_from(addr).ok()?, len as usize);
         let inside = start.checked_add(len).is_some_and(|end| end <= self.memory.len() / 2);
         inside.then(|| {
-            // SAFETY: the bytes lie within the half of the memory that is for receiving, which lives as long as `self`. Who
-            // finds a descriptor in the rx ring owns its chunk until `pop` gives that back, for which nobody may hold this.
+            // SAFETY: the bytes lie within the half of the memory that is for receiving, which lives as long as `self`.
+            // Who finds a descriptor in the rx ring owns its chunk until `pop` gives that back, for which nobody may
+            // hold this.
             unsafe { std::slice::from_raw_parts(self.memory.start().add(start), len) }
         })
     }
@@ -129,7 +130,8 @@ impl XdpSocket {
         }
     }
 
-    /// Copies a frame into a spare chunk for the kernel to send; false if it is too long, or all chunks are on their way.
+    /// Copies a frame into a spare chunk for the kernel to send; false if it is too long, or all chunks are on their
+    /// way.
     pub(crate) fn push(&mut self, parts: &[&[u8]]) -> bool {
         while let Some(sent) = self.completion.pop() {
             // Our unsafe code relies on it that nothing else comes back than what we gave.
@@ -142,8 +144,9 @@ impl XdpSocket {
         let Some(&place) = self.spare.last().filter(|_| len <= self.chunk) else { return false };
         let mut at = place as usize;
         for part in parts {
-            // SAFETY: the chunk lies within the half of the memory that is for sending, and is ours: it was never in the tx
-            // ring, or came back through the completion ring; no reference into that half exists. The parts fit into it.
+            // SAFETY: the chunk lies within the half of the memory that is for sending, and is ours: it was never in
+            // the tx ring, or came back through the completion ring; no reference into that half exists. The parts fit
+            // into it.
             unsafe { self.memory.start().add(at).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
             at += part.len();
         }
@@ -217,8 +220,8 @@ impl<T: Copy> Ring<T> {
     fn front(&self) -> Option<T> {
         let consumer = self.word(self.consumer).load(Ordering::Relaxed);
         let ready = self.word(self.producer).load(Ordering::Acquire) != consumer;
-        // SAFETY: the place lies within the ring; what is between consumer and producer was written before the producer's word
-        // was, and is not written again until the consumer's is.
+        // SAFETY: the place lies within the ring; what is between consumer and producer was written before the
+        // producer's word was, and is not written again until the consumer's is.
         ready.then(|| unsafe { self.place(consumer).read() })
     }
 
@@ -255,8 +258,8 @@ impl<T: Copy> Ring<T> {
     }
 
     fn word(&self, at: usize) -> &AtomicU32 {
-        // SAFETY: the kernel told where this word lies in the mapping, before the values; it is aligned, lives as long as
-        // `self`, and is only touched atomically.
+        // SAFETY: the kernel told where this word lies in the mapping, before the values; it is aligned, lives as long
+        // as `self`, and is only touched atomically.
         unsafe { AtomicU32::from_ptr(self.memory.start().add(at).cast()) }
     }
 }

@@ -8,8 +8,8 @@ const MAX_LEN: usize = 20;
 /// Instructions for the kernel's machine, a word each.
 pub(super) type Program = ArrayVec<u64, MAX_LEN>;
 
-/// Redirects frames for `mac` and for groups, or all if it is `None`, to the socket that `map` has for the queue on which they
-/// came; if it has none, and all others, to the kernel.
+/// Redirects frames for `mac` and for groups, or all if it is `None`, to the socket that `map` has for the queue on
+/// which they came; if it has none, and all others, to the kernel.
 pub(super) fn redirect(mac: Option<[u8; 6]>, map: i32) -> Program {
     const TAKE: i16 = 12;
     const PASS: i16 = 18;
@@ -59,7 +59,8 @@ const LOAD_WORD: u8 = 0x61;
 /// `dst` = a number of two words; of the kind [`MAP`], the map with that descriptor.
 const LOAD_NUMBER: u8 = 0x18;
 const MAP: u8 = 1;
-/// Go on `offset` instructions further: if `dst > src`; if `dst` has one of the bits; if the lower half of `dst` differs.
+/// Go on `offset` instructions further: if `dst > src`; if `dst` has one of the bits; if the lower half of `dst`
+/// differs.
 const JUMP_IF_GREATER: u8 = 0x2d;
 const JUMP_IF_BITS: u8 = 0x45;
 const JUMP_UNLESS_EQUAL: u8 = 0x56;

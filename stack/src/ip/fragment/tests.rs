@@ -30,9 +30,9 @@ fn header_v4(options: &[u8]) -> Vec<u8> {
 }
 
 fn header_v6(extensions: &[u8]) -> Vec<u8> {
-    let mut header = vec![0; V6_HEADER];
+    let mut header = vec![0; ipv6::HEADER_LEN];
     header[0] = 0x60;
-    header[V6_NEXT_HEADER_AT] = if extensions.is_empty() { 17 } else { 0 };
+    header[v6::NEXT_HEADER] = if extensions.is_empty() { 17 } else { 0 };
     header[7] = 64;
     header.extend(extensions);
     header
@@ -97,7 +97,7 @@ fn the_fragment_header_follows_the_unfragmentable_part() {
     let mut fragmenter = Fragmenter::new(&header_v6(&hop_by_hop), 2000, 1280, 0x0102_0304).unwrap();
     let mut head = Head::new();
     assert_eq!(fragmenter.poll_fragment(&mut head), Some(0..1224));
-    assert_eq!(head[V6_NEXT_HEADER_AT], 0);
+    assert_eq!(head[v6::NEXT_HEADER], 0);
     assert_eq!(head[40], V6_FRAGMENT);
     assert_eq!(head[48..], [17, 0, 0, 1, 1, 2, 3, 4]);
     assert_eq!(head[4..6], (16u16 + 1224).to_be_bytes());

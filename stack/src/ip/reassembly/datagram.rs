@@ -10,7 +10,9 @@ use super::{Fragment, Reason};
 use crate::time::Instant;
 use crate::wire::checksum::checksum;
 use crate::wire::ext::FragmentHeader;
-use crate::wire::ipv6;
+use crate::wire::ipv4::field as v4;
+use crate::wire::ipv6::field as v6;
+use crate::wire::{ipv6, put_u16};
 
 /// What a datagram costs beside its bytes: our own bookkeeping, so that tiny fragments are not free.
 pub(super) const DATAGRAM_COST: usize = 512;
@@ -134,14 +136,14 @@ impl Datagram {
             packet.extend_from_slice(&self.bytes[piece.at..piece.at + piece.len]);
         }
         if v4 {
-            packet[v4::TOTAL_LENGTH].copy_from_slice(&len.to_be_bytes());
-            packet[v4::FLAGS_AND_OFFSET].fill(0);
+            put_u16(packet, v4::TOTAL_LEN, len);
+            put_u16(packet, v4::FRAGMENT, 0);
             self.mark_ce(&mut packet[1], 0);
-            packet[v4::CHECKSUM].fill(0);
+            put_u16(packet, v4::CHECKSUM, 0);
             let sum = checksum(&packet[..kept]);
-            packet[v4::CHECKSUM].copy_from_slice(&sum.to_be_bytes());
+            put_u16(packet, v4::CHECKSUM, sum);
         } else {
-            packet[v6::PAYLOAD_LENGTH].copy_from_slice(&len.to_be_bytes());
+            put_u16(packet, v6::PAYLOAD_LEN, len);
             packet[self.next_header_at] = self.protocol;
             self.mark_ce(&mut packet[1], 4);
         }
@@ -168,15 +170,3 @@ impl Datagram {
 /// Bits of `Datagram::ecn_seen`: 1 shifted by the value of the field.
 const ECN_NOT_ECT: u8 = 1 << 0b00;
 const ECN_CE: u8 = 1 << 0b11;
-
-mod v4 {
-    use core::ops::Range;
-    pub(super) const TOTAL_LENGTH: Range<usize> = 2..4;
-    pub(super) const FLAGS_AND_OFFSET: Range<usize> = 6..8;
-    pub(super) const CHECKSUM: Range<usize> = 10..12;
-}
-
-mod v6 {
-    use core::ops::Range;
-    pub(super) const PAYLOAD_LENGTH: Range<usize> = 4..6;
-}

@@ -14,7 +14,9 @@ fn net(text: &str) -> Prefix {
 
 fn table(routes: &[Route]) -> Table {
     let mut table = Table::new(64);
-    routes.iter().for_each(|&route| table.add(route).unwrap());
+    for &route in routes {
+        table.add(route).unwrap();
+    }
     table
 }
 

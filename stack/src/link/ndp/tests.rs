@@ -118,12 +118,11 @@ fn a_router_that_answers_is_asked_no_more_and_ends_with_its_lifetime() {
     trace.receive(at(0.ms()), Message::RouterAdvertisement(advert(30))).unwrap();
     assert_eq!(trace.told(), [Event::RouterAdded { router: ROUTER }]);
     let neighbor = trace.interface.neighbor(at(0.ms()), ROUTER.into()).unwrap();
-    assert!(neighbor.pinned && neighbor.mac == Some(ROUTER_MAC));
+    assert_eq!(neighbor.mac, Some(ROUTER_MAC));
     assert_eq!(trace.run(at(29.secs())), []);
     assert_eq!(trace.interface.routers().count(), 1);
     trace.run(at(30.secs()));
     assert_eq!(trace.told(), [Event::RouterRemoved { router: ROUTER }]);
-    assert!(!trace.interface.neighbor(at(30.secs()), ROUTER.into()).unwrap().pinned);
 }
 
 #[test]
@@ -143,6 +142,25 @@ fn a_router_takes_itself_back() {
         trace.receive(at(1.secs()), last).unwrap();
         assert_eq!(trace.told()[1..], [Event::RouterRemoved { router: ROUTER }]);
     }
+}
+
+/// RFC 4861 section 7.2.5, I: another link address without the override flag is not taken, nor is what comes with it.
+#[test]
+fn who_only_claims_another_link_address_takes_no_router_back() {
+    let mut trace = Trace::new();
+    trace.receive(at(0.ms()), Message::RouterAdvertisement(advert(1800))).unwrap();
+    let claim = |target_link, override_cached| Message::NeighborAdvertisement {
+        target: ROUTER,
+        target_link,
+        router: false,
+        solicited: false,
+        override_cached,
+    };
+    trace.receive(at(1.secs()), claim(Some(MacAddr([2, 0, 0, 0, 0, 66])), false)).unwrap();
+    assert_eq!(trace.told()[1..], []);
+    assert_eq!(trace.interface.neighbor(at(1.secs()), ROUTER.into()).unwrap().mac, Some(ROUTER_MAC));
+    trace.receive(at(2.secs()), claim(Some(ROUTER_MAC), false)).unwrap();
+    assert_eq!(trace.told(), [Event::RouterRemoved { router: ROUTER }], "its own address is no other");
 }
 
 #[test]

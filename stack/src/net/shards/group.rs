@@ -4,8 +4,10 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::super::Net;
+use super::super::shared::Shared;
 use super::super::socket::Socket;
 use super::super::wakers::Interest;
 use crate::Stack;
@@ -57,6 +59,11 @@ impl Group {
         &self.first
     }
 
+    /// The stack, if there is but one.
+    pub(in crate::net) fn only_shared(&self) -> Option<&Arc<Shared>> {
+        self.is_single().then(|| self.first.shared())
+    }
+
     /// Those of all shards.
     pub(in crate::net) fn iter(&self) -> impl Iterator<Item = &Socket> {
         core::iter::once(&self.first).chain(&self.others)
@@ -71,8 +78,8 @@ impl Group {
         self.others.is_empty()
     }
 
-    /// Tries an operation with one after the other, and answers whose it was; where each would block, has the task woken when
-    /// one may not any more.
+    /// Tries an operation with one after the other, and answers whose it was; where each would block, has the task
+    /// woken when one may not any more.
     pub(in crate::net) fn poll<R>(
         &self,
         cx: &Context<'_>,

@@ -14,8 +14,8 @@ use crate::stack::shards::News;
 use crate::time::Instant;
 use crate::why::Reason;
 
-/// What waits in one mailbox at most. It is seldom more than the control frames of a moment: flows come to the queue of their
-/// shard, but for their first frame.
+/// What waits in one mailbox at most. It is seldom more than the control frames of a moment: flows come to the queue of
+/// their shard, but for their first frame.
 const CAPACITY: usize = 512;
 /// Buffers that are kept to be used again.
 const SPARE: usize = 64;

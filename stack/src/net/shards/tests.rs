@@ -1,5 +1,5 @@
-//! A host of several shards beside one that has none, in virtual time. Each frame comes by another queue than the one before,
-//! so that nearly all has to be handed over.
+//! A host of several shards beside one that has none, in virtual time. Each frame comes by another queue than the one
+//! before, so that nearly all has to be handed over.
 
 use std::net::Shutdown;
 
@@ -287,7 +287,9 @@ fn all_shards_learn_who_the_neighbours_are() {
 fn all_shards_learn_what_a_path_takes() {
     let host = ByHand::new();
     let theirs: SocketAddr = (PLAIN, 9).into();
-    let _socket = UdpSocket::bind(&host.0, (SHARDED, 53).into()).unwrap();
+    // Of a datagram that was never sent nobody would believe it.
+    let socket = UdpSocket::bind(&host.0, (SHARDED, 53).into()).unwrap();
+    socket.connect(theirs).unwrap();
     let mut sent = Vec::new();
     let datagram = etherparse::PacketBuilder::ipv4(SHARDED, PLAIN, 64).udp(53, 9);
     datagram.write(&mut sent, &[0; 1472]).unwrap();

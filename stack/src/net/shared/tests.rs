@@ -3,6 +3,7 @@
 use super::*;
 use crate::device::{Capabilities, Memory};
 use crate::net::Net;
+use crate::net::port::ALONE;
 use crate::rng::Rng;
 use crate::tcp::Settings;
 use crate::time::Units as _;
@@ -19,12 +20,12 @@ fn the_newest_kick_counts() {
         shared.set_kick(move || kicked.lock().unwrap().push(driver));
     }
     let cx = Context::from_waker(Waker::noop());
-    let wait = || shared.with_times(|times, now| times.register(now, &mut None, &cx));
+    let wait = || shared.with_times(|times| times.register(shared.clock().now(), &mut None, &cx));
     wait();
     assert!(kicked.lock().unwrap().is_empty(), "nobody sleeps");
-    shared.drive().unwrap();
+    shared.drive(Asking::Waits).unwrap();
     // The driver sleeps for ever; a deadline of now is earlier.
-    assert_eq!(shared.fall_asleep(), None);
+    assert_eq!(shared.fall_asleep(0), None);
     wait();
     assert_eq!(*kicked.lock().unwrap(), ["second"]);
 }
@@ -81,7 +82,7 @@ fn a_device_that_fails_loses_nothing_that_is_not_repaired() {
     while received.len() < BYTES {
         turns += 1;
         assert!(turns < TURNS, "{} of {BYTES} bytes have arrived", received.len());
-        let moved = nets.map(|net| net.shared().drive().unwrap().frames).contains(&true);
+        let moved = nets.map(|net| net.shared().drive(Asking::ToTheEnd).unwrap().frames).contains(&true);
         let taken = nets[0].with_stack(|stack, now| stack.tcp_send(now, stream, &sent[given..])).unwrap_or(0);
         given += taken;
         nets[1].with_stack(|stack, now| {
@@ -104,5 +105,120 @@ fn a_device_that_fails_loses_nothing_that_is_not_repaired() {
         let errors = net.device_errors(interface);
         assert!(errors.refused > 3 && errors.failed_reads == 0, "{errors:?}");
         assert!(errors.last.is_some());
+    }
+}
+
+/// A device that counts how often it is asked, which is dear.
+struct Dear {
+    frames: Arc<Mutex<Vec<Vec<u8>>>>,
+    asked: Arc<AtomicUsize>,
+    lent: Vec<u8>,
+}
+
+impl Device for Dear {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::plain(Medium::Ethernet, 1500)
+    }
+
+    fn recv(&mut self, _: Instant) -> io::Result<Option<RxFrame<'_>>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let Some(frame) = self.frames.lock().unwrap().pop() else { return Ok(None) };
+        self.lent = frame;
+        Ok(Some(RxFrame::plain(&self.lent)))
+    }
+
+    fn send(&mut self, _: Instant, _: &TxFrame<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn recv_is_dear(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn small_frames_that_come_alone_are_not_asked_for_twice() {
+    let (frames, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+    let device = Dear { frames: frames.clone(), asked: asked.clone(), lent: Vec::new() };
+    let net = Net::in_virtual_time(Stack::new(Config::default()));
+    net.attach(InterfaceConfig::new(MacAddr([2, 0, 0, 0, 0, 1])), device).unwrap();
+    let turn = |sizes: &[usize], asking| {
+        frames.lock().unwrap().extend(sizes.iter().map(|&size| vec![0; size]));
+        let before = asked.load(Ordering::Relaxed);
+        assert!(net.shared().drive(asking).unwrap().frames);
+        asked.load(Ordering::Relaxed) - before
+    };
+    // At first it is not known.
+    assert!((0..ALONE).all(|_| turn(&[60], Asking::Waits) == 2));
+    assert_eq!(turn(&[60], Asking::Waits), 1);
+    // Who does not wait on the descriptor has to know.
+    assert_eq!(turn(&[60], Asking::ToTheEnd), 2);
+    assert_eq!(turn(&[60], Asking::Busy), 1);
+    // A large frame is one of many.
+    assert_eq!(turn(&[1500], Asking::Waits), 2);
+    assert_eq!(turn(&[60, 60], Asking::Waits), 3);
+    // Two that come together are found out sooner or later, and none is left behind.
+    assert!((0..ALONE).all(|_| turn(&[60], Asking::Waits) == 2));
+    frames.lock().unwrap().extend((0..50).map(|_| vec![0; 60]));
+    let turns = (0..50).take_while(|_| net.shared().drive(Asking::Waits).unwrap().frames).count();
+    assert!(turns < 10 && frames.lock().unwrap().is_empty(), "{turns} turns");
+}
+
+#[test]
+fn a_turn_without_frames_does_what_is_due_and_nothing_else() {
+    let net = Net::in_virtual_time(Stack::new(Config::default()));
+    let shared = net.shared();
+    assert_eq!(shared.fall_asleep(0), None, "nothing is due");
+    let mut sleep = core::pin::pin!(net.sleep(10.ms()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(core::future::Future::poll(sleep.as_mut(), &mut cx).is_pending());
+    assert_eq!(shared.fall_asleep(0), Some(10.ms()), "what is new is heard of");
+    shared.clock().set(Instant::ZERO + 10.ms());
+    assert_eq!(shared.drive(Asking::Busy).unwrap().waiting, 0, "its time has come");
+    assert_eq!(shared.fall_asleep(0), None);
+}
+
+#[test]
+fn an_answer_takes_the_acknowledgment_along() {
+    let (a, b) = Memory::pair(Medium::Ethernet, 1500);
+    let [client, server] = [(a, 1), (b, 2)].map(|(device, last)| {
+        let net = Net::in_virtual_time(Stack::new(Config::seeded(u64::from(last))));
+        let config = InterfaceConfig { dad: false, ..InterfaceConfig::new(MacAddr([2, 0, 0, 0, 0, last])) };
+        net.attach(config.address([10, 0, 0, last].into(), 24), device).unwrap();
+        net
+    });
+    let here = std::net::SocketAddr::from(([10, 0, 0, 2], 7));
+    let listener = crate::net::TcpListener::bind(&server, here).unwrap();
+    let asking =
+        client.with_stack(|stack, now| stack.tcp_connect(now, here, None, Settings::default())).unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let accepted = (0..10).find_map(|_| {
+        for net in [&client, &server] {
+            net.shared().drive(Asking::ToTheEnd).unwrap();
+        }
+        match core::future::Future::poll(core::pin::pin!(listener.accept()), &mut cx) {
+            Poll::Ready(accepted) => Some(accepted.unwrap().0),
+            Poll::Pending => None,
+        }
+    });
+    let stream = accepted.expect("a handshake takes some turns");
+    let shared = server.shared();
+    let sent = || shared.inner.lock().unwrap().stack.stats().ip.out_requests;
+    for answers in [false, true] {
+        // Nagle: what was sent before is acknowledged.
+        client.shared().drive(Asking::ToTheEnd).unwrap();
+        client.with_stack(|stack, now| stack.tcp_send(now, asking, &[1])).unwrap();
+        let before = sent();
+        assert!(shared.drive_and_hold(Asking::ToTheEnd).unwrap().held);
+        let read = core::future::Future::poll(core::pin::pin!(stream.read(&mut [0])), &mut cx);
+        assert!(matches!(read, Poll::Ready(Ok(1))), "{read:?}");
+        assert_eq!(sent(), before, "it waits for what the application says");
+        if answers {
+            let written = core::future::Future::poll(core::pin::pin!(stream.write(&[2])), &mut cx);
+            assert!(matches!(written, Poll::Ready(Ok(1))), "{written:?}");
+            assert_eq!(sent(), before + 1, "both in one");
+        }
+        shared.let_go();
+        assert_eq!(sent(), before + 1);
     }
 }

@@ -3,7 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::device::{Capabilities, Medium, Memory};
-use crate::net::{Net, TcpListener, TcpStream, drive};
+use crate::net::{Driver, Net, TcpListener, TcpStream, drive};
+use crate::time::Duration;
 use crate::wire::ethernet::MacAddr;
 use crate::{Config, InterfaceConfig, Stack};
 
@@ -16,10 +17,20 @@ fn host(last: u8, device: Memory) -> Net {
 
 #[tokio::test]
 async fn one_thread_serves_stack_server_and_client() {
+    stream_both_ways(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn drivers_that_are_busy_let_tasks_have_their_turn() {
+    stream_both_ways(Duration::MAX).await;
+}
+
+async fn stream_both_ways(busy_poll: Duration) {
     let capabilities = Capabilities::plain(Medium::Ethernet, 1500);
     let (a, b) = Memory::builder(capabilities).pollable().pair().unwrap();
     let (client, server) = (host(1, a), host(2, b));
-    let drivers = [client.clone(), server.clone()].map(|net| tokio::spawn(drive(net)));
+    let drivers =
+        [&client, &server].map(|net| tokio::spawn(Driver::builder(net).busy_poll(busy_poll).drive()));
     let address = "10.0.0.2:7".parse().unwrap();
     let listener = TcpListener::bind(&server, address).unwrap();
     let serving = tokio::spawn(async move {

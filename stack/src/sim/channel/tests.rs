@@ -8,7 +8,7 @@ fn channel(config: &str) -> Channel {
 }
 
 fn tx(bytes: &[u8], offload: Offload) -> TxFrame<'_> {
-    TxFrame { head: bytes, body: [&[], &[]], offload, why: Reason::Foreign.into() }
+    TxFrame { head: bytes, body: [&[], &[]], offload, why: &Why::FOREIGN }
 }
 
 fn push(channel: &mut Channel, now: Instant, bytes: &[u8]) -> Passage {
@@ -227,8 +227,8 @@ fn codel_marks_or_drops_what_has_waited_for_an_interval() {
                 first = first.or(Some(n));
             }
         }
-        // A frame of an Ethernet takes 15 ms here: that is the target. It is reached by the frame that leaves after 151 ms;
-        // the one that leaves 100 ms later is the first that CoDel takes.
+        // A frame of an Ethernet takes 15 ms here: that is the target. It is reached by the frame that leaves after 151
+        // ms; the one that leaves 100 ms later is the first that CoDel takes.
         let waited = first.unwrap() * 900 / 1000;
         assert!((220..235).contains(&waited), "{waited}");
         let counts = wire.counts().to_string();

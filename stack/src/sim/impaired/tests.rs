@@ -3,13 +3,14 @@ use crate::buf::frame::{Medium, Offload};
 use crate::capture::{Capture, Reader};
 use crate::device::Memory;
 use crate::time::{Units as _, at};
+use crate::why::Reason;
 
 fn tx(bytes: &[u8]) -> TxFrame<'_> {
     TxFrame {
         head: bytes,
         body: [b"-", b"body"],
         offload: Offload::NONE,
-        why: Why::new(Reason::Rto).with("cwnd", 1),
+        why: &const { Why::new(Reason::Rto).with("cwnd", 1) },
     }
 }
 

@@ -5,7 +5,7 @@ use crate::buf::frame::Offload;
 use crate::capture::{End, Reader};
 use crate::sim::Impairment;
 use crate::time::{Duration, Units as _, at};
-use crate::why::Reason;
+use crate::why::{Reason, Why};
 
 /// A node that sends what it is told to, answers each frame that begins with its question mark, and remembers.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Node for Talker {
     fn poll_transmit(&mut self, _now: Instant, port: usize) -> Option<TxFrame<'_>> {
         let index = self.outbox.iter().position(|(out, _)| *out == port)?;
         self.current = self.outbox.remove(index)?.1;
-        let (offload, why) = (Offload::NONE, Reason::Datagram.into());
+        let (offload, why) = (Offload::NONE, &const { Why::new(Reason::Datagram) });
         Some(TxFrame { head: &self.current, body: [&[], &[]], offload, why })
     }
 }

@@ -6,7 +6,7 @@ use crate::device::{Device, Memory};
 /// A wire that takes merged frames, and two hosts that know each other's link addresses.
 fn hosts() -> ([Stack; 2], [Memory; 2]) {
     let plain = Capabilities::plain(Medium::Ip, 1500);
-    let capabilities = Capabilities { max_merged: 65_535, checksum: true, udp_segments: true, ..plain };
+    let capabilities = plain.merging();
     let (left, right) = Memory::builder(capabilities).pair().unwrap();
     let host = |last: u8| {
         let mut stack = Stack::new(Config::seeded(last.into()));

@@ -52,8 +52,8 @@ impl Keys {
         Self { md5: Vec::new(), ao: Vec::new() }
     }
 
-    /// Signs with MD5 what goes to peers whose first `prefix` bits are those of `peers`, and believes only what they have
-    /// signed (`TCP_MD5SIG`, RFC 2385). A key that was there for the same peers is replaced.
+    /// Signs with MD5 what goes to peers whose first `prefix` bits are those of `peers`, and believes only what they
+    /// have signed (`TCP_MD5SIG`, RFC 2385). A key that was there for the same peers is replaced.
     ///
     /// # Errors
     /// The key is empty or too long, or there are too many.

@@ -1,4 +1,5 @@
-//! The MD5 signature option (RFC 2385). It protects against those who cannot see the traffic; RFC 5925 makes it obsolete.
+//! The MD5 signature option (RFC 2385). It protects against those who cannot see the traffic; RFC 5925 makes it
+//! obsolete.
 
 use std::net::IpAddr;
 
@@ -7,8 +8,8 @@ use md5::{Digest, Md5};
 use super::{Refusal, Wire, same};
 use crate::wire::tcp::{CHECKSUM_OFFSET, MIN_HEADER_LEN, Signature, digest_range};
 
-/// RFC 2385 section 2.0: over the pseudo header, the header without options and with a checksum of zero, the data, and the
-/// key.
+/// RFC 2385 section 2.0: over the pseudo header, the header without options and with a checksum of zero, the data, and
+/// the key.
 pub(super) fn digest(wire: &Wire<'_>, key: &[u8]) -> [u8; 16] {
     let len = wire.header.len() + wire.payload[0].len() + wire.payload[1].len();
     let mut hash = Md5::new();

@@ -141,7 +141,7 @@ impl Cubic {
         true
     }
 
-    /// RFC 7661 section 4.4.2: half of a window that was not used for minutes goes.
+    /// RFC 7661 section 4.4.3: half of a window that was not used for minutes goes.
     fn forget_unused(&mut self, now: Instant) {
         if self.validation.has_expired(now) {
             self.ssthresh = self.ssthresh.max(self.cwnd() / 4 * 3);
@@ -177,8 +177,8 @@ impl Cubic {
         self.cwnd += (target - self.cwnd) * share;
     }
 
-    /// RFC 9438 sections 4.6 and 4.7: what a loss does, but for the window itself.
-    fn reduce(&mut self, flight: u64, least_segments: u64) {
+    /// RFC 9438 sections 4.6 and 4.7: what a loss does, but for the window itself. Answers what of `flight` is left.
+    fn reduce(&mut self, flight: u64) -> u64 {
         self.before = Some(Before {
             cwnd: self.cwnd,
             ssthresh: self.ssthresh,
@@ -192,9 +192,10 @@ impl Cubic {
             Some(w_max) if self.cwnd < w_max => self.cwnd * (1.0 + BETA) / 2.0,
             _ => self.cwnd,
         });
-        let least = least_segments * u64::from(self.smss);
-        self.ssthresh = ((flight as f64 * BETA) as u64).max(least);
+        let left = (flight as f64 * BETA) as u64;
+        self.ssthresh = left.max(2 * u64::from(self.smss));
         self.epoch = None;
+        left
     }
 }
 
@@ -248,14 +249,17 @@ impl Congestion for Cubic {
     }
 
     fn on_congestion_event(&mut self, loss: &Loss) {
-        // RFC 9438 section 4.6: two segments at least after a loss, one after an ECN echo.
-        let least = if loss.kind == LossKind::Ecn { 1 } else { 2 };
-        self.reduce(self.validation.loss_flight(loss.flight, self.cwnd()), least);
+        let left = self.reduce(self.validation.loss_flight(loss.flight, self.cwnd()));
         self.hystart.end();
-        self.cwnd = self.ssthresh as f64;
+        // RFC 9438 section 4.6, figure 5: two segments at least after a loss, one after an ECN echo.
+        self.cwnd = match loss.kind {
+            LossKind::Fast => self.ssthresh as f64,
+            LossKind::Ecn => self.cwnd.min(left.max(self.smss.into()) as f64),
+        };
     }
 
     fn on_recovery_exit(&mut self, _now: Instant, flight: u64) {
+        self.validation.handle_recovery_exit();
         // RFC 6582 section 3.2 step 3, option 1: no burst if little is in flight; slow start returns to the threshold.
         let smss = u64::from(self.smss);
         self.cwnd = self.ssthresh.min(flight.max(smss) + smss) as f64;
@@ -263,9 +267,10 @@ impl Congestion for Cubic {
     }
 
     fn on_rto(&mut self, timeout: &Timeout) {
+        self.validation.handle_recovery_exit();
         // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
         if !timeout.repeated {
-            self.reduce(timeout.flight, 2);
+            self.reduce(timeout.flight);
             self.hystart.end();
         }
         // RFC 9438 section 4.8: the avoidance after a timeout begins at its own plateau.
@@ -285,9 +290,12 @@ impl Congestion for Cubic {
     }
 
     fn undo(&mut self, now: Instant) {
-        // RFC 9438 section 4.9: everything as it was, the beginning of the epoch too.
-        if let Some(Before { cwnd, ssthresh, cwnd_prior, w_max, epoch }) = self.before.take() {
-            self.cwnd = self.cwnd.max(cwnd);
+        // RFC 9438 section 4.9: everything as it was, the beginning of the epoch too, unless the window has outgrown
+        // that.
+        if let Some(Before { cwnd, ssthresh, cwnd_prior, w_max, epoch }) = self.before.take()
+            && self.cwnd <= cwnd
+        {
+            self.cwnd = cwnd;
             self.ssthresh = ssthresh;
             self.cwnd_prior = cwnd_prior;
             self.w_max = w_max;

@@ -17,6 +17,15 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+/// The gains of a congestion control that works by a model of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gains {
+    /// The rate to send at, in percent of the bandwidth.
+    pub pacing: u16,
+    /// The window, in percent of the bandwidth-delay product.
+    pub cwnd: u16,
+}
+
 /// A congestion control: a value that hears what was acknowledged and lost, and says how many bytes may be in flight.
 ///
 /// It decides about the window alone. What is lost, what is sent again and how the reduction is spread over the
@@ -48,6 +57,12 @@ pub trait Congestion: fmt::Debug + Send {
         None
     }
 
+    /// The rate that it sends at and the window, in percent of bandwidth and bandwidth-delay product, if it works by
+    /// them.
+    fn gains(&self) -> Option<Gains> {
+        None
+    }
+
     /// Whether it sends less than the path takes on purpose now, so that rates measured meanwhile say nothing about it.
     fn holds_back(&self) -> bool {
         false
@@ -76,12 +91,12 @@ pub trait Congestion: fmt::Debug + Send {
     /// Afterwards `ssthresh` is the window to reach.
     fn on_congestion_event(&mut self, loss: &Loss);
 
-    /// The peer reports that data was marked by the network (ECN). Answers whether the window was reduced as for a loss, so
-    /// that a loss of the same window of data reduces it no more.
+    /// The peer reports that data was marked by the network (ECN). Answers whether the window was reduced as for a
+    /// loss, so that a loss of the same window of data reduces it no more.
     ///
-    /// As it is, the first report in a window of data is a congestion event, and others are none (RFC 3168 section 6.1.2),
-    /// without a milder reduction (RFC 8511), as on Linux. An algorithm that answers to how much was marked does
-    /// otherwise; it needs accurate ECN (RFC 9768) to hear of more than one mark in a round trip.
+    /// As it is, the first report in a window of data is a congestion event, and others are none (RFC 3168 section
+    /// 6.1.2), without a milder reduction (RFC 8511), as on Linux. An algorithm that answers to how much was marked
+    /// does otherwise; it needs accurate ECN (RFC 9768) to hear of more than one mark in a round trip.
     fn on_ecn(&mut self, signal: &EcnSignal) -> bool {
         if signal.first_in_window {
             let &EcnSignal { now, flight, .. } = signal;

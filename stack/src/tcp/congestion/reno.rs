@@ -1,8 +1,9 @@
-//! NewReno: slow start and additive increase, multiplicative decrease (RFC 5681, RFC 6582), counted in bytes (RFC 3465).
+//! NewReno: slow start and additive increase, multiplicative decrease (RFC 5681, RFC 6582), counted in bytes (RFC
+//! 3465).
 
 use super::hystart::{Growth, HyStart};
 use super::validation::Validation;
-use super::{AckSample, Congestion, Loss, Start, Timeout, initial_window, slow_start_increase};
+use super::{AckSample, Congestion, Loss, LossKind, Start, Timeout, initial_window, slow_start_increase};
 use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
 
@@ -74,7 +75,7 @@ impl NewReno {
         true
     }
 
-    /// RFC 7661 section 4.4.2: half of a window that was not used for minutes goes.
+    /// RFC 7661 section 4.4.3: half of a window that was not used for minutes goes.
     fn forget_unused(&mut self, now: Instant) {
         if self.validation.has_expired(now) {
             self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
@@ -83,11 +84,11 @@ impl NewReno {
         }
     }
 
-    /// Congestion avoidance. RFC 3465 section 2.1: one segment for each window of bytes acknowledged, here little by little
-    /// as they come (RFC 5681 section 3.1, equation 3).
+    /// Congestion avoidance. RFC 3465 section 2.1: one segment for each window of bytes acknowledged, here little by
+    /// little as they come (RFC 5681 section 3.1, equation 3).
     ///
-    /// Note: only whole segments of the window are sent, so that these make a round trip. The rest that a halving leaves
-    /// would slow a small window down.
+    /// Note: only whole segments of the window are sent, so that these make a round trip. The rest that a halving
+    /// leaves would slow a small window down.
     fn avoid(&mut self, newly_acked: u64) {
         let smss = u64::from(self.smss);
         if self.round < smss {
@@ -143,7 +144,7 @@ impl Congestion for NewReno {
     fn on_ack(&mut self, ack: &AckSample) {
         self.validation.handle_ack(ack, self.cwnd);
         self.forget_unused(ack.now);
-        // RFC 7661 section 4.3: a window that is not used says nothing about the path, so it does not grow.
+        // RFC 7661 section 4.4: a window that is not used says nothing about the path, so it does not grow.
         if ack.in_recovery || ack.app_limited {
             return;
         }
@@ -158,14 +159,20 @@ impl Congestion for NewReno {
         self.remember();
         // RFC 5681 section 3.2 step 2; RFC 3168 section 6.1.2 treats an ECN echo alike.
         // The inflation by what has left the network belongs to the recovery, not to the window kept here.
-        self.ssthresh = self.halved(self.validation.loss_flight(loss.flight, self.cwnd));
-        self.cwnd = self.ssthresh;
+        let flight = self.validation.loss_flight(loss.flight, self.cwnd);
+        self.ssthresh = self.halved(flight);
+        self.cwnd = match loss.kind {
+            LossKind::Fast => self.ssthresh,
+            // RFC 3168 section 6.1.2: down to one segment.
+            LossKind::Ecn => self.cwnd.min((flight / 2).max(self.smss.into())),
+        };
         self.hystart.end();
         self.begin_round();
         self.after_rto = false;
     }
 
     fn on_recovery_exit(&mut self, _now: Instant, flight: u64) {
+        self.validation.handle_recovery_exit();
         // RFC 6582 section 3.2 step 3, full acknowledgment, option 1: no burst if little is in flight.
         let smss = u64::from(self.smss);
         self.cwnd = self.ssthresh.min(flight.max(smss) + smss);
@@ -173,6 +180,7 @@ impl Congestion for NewReno {
     }
 
     fn on_rto(&mut self, timeout: &Timeout) {
+        self.validation.handle_recovery_exit();
         // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
         if !timeout.repeated {
             self.remember();
@@ -211,7 +219,6 @@ impl Congestion for NewReno {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LossKind;
     use super::super::testing::ack;
     use super::*;
     use crate::time::{Units, at};
@@ -297,6 +304,15 @@ mod tests {
     }
 
     #[test]
+    fn an_echo_leaves_one_segment_at_least() {
+        let mut reno = reno();
+        for (flight, cwnd) in [(3 * SMSS, 3 * SMSS / 2), (SMSS, SMSS), (SMSS, SMSS)] {
+            reno.on_congestion_event(&Loss { kind: LossKind::Ecn, ..fast(flight) });
+            assert_eq!((reno.cwnd(), reno.ssthresh()), (cwnd, 2 * SMSS));
+        }
+    }
+
+    #[test]
     fn recovery_ends_without_a_burst() {
         let mut reno = reno();
         reno.on_congestion_event(&fast(40 * SMSS));
@@ -313,6 +329,38 @@ mod tests {
         let mut reno = reno();
         (0..100).for_each(|_| reno.on_ack(&AckSample { app_limited: true, ..ack(at(1.secs()), SMSS) }));
         assert_eq!(reno.cwnd(), 10 * SMSS);
+    }
+
+    /// RFC 7661 section 4.4 (MUST-2 to MUST-4), section 4.4.1 (MUST-7, MUST-8), section 4.4.3 (SHLD-3).
+    #[test]
+    fn a_window_that_is_not_used_is_worth_less() {
+        let little = |second: u64| AckSample {
+            app_limited: true,
+            rate: super::super::RateSample { delivered: SMSS, ..Default::default() },
+            ..ack(at(second.secs()), SMSS)
+        };
+        let grown = || {
+            let mut reno = reno();
+            (0..30).for_each(|_| reno.on_ack(&ack(at(100.ms()), SMSS)));
+            (2..5).for_each(|second| reno.on_ack(&little(second)));
+            assert_eq!(reno.cwnd(), 40 * SMSS);
+            assert!(reno.validation.is_nonvalidated(reno.cwnd()));
+            reno
+        };
+        // A loss is measured by what was used; after that, and after a timeout, it begins anew.
+        let mut lossy = grown();
+        lossy.on_congestion_event(&fast(6 * SMSS));
+        lossy.on_recovery_exit(at(6.secs()), 3 * SMSS);
+        assert_eq!((lossy.cwnd(), lossy.ssthresh()), (3 * SMSS, 3 * SMSS));
+        assert_eq!(lossy.validation.pipe_ack(), None);
+        let mut late = grown();
+        late.on_rto(&Timeout { now: at(6.secs()), flight: SMSS, repeated: false });
+        assert_eq!((late.cwnd(), late.validation.pipe_ack()), (SMSS, None));
+        // Or five minutes pass.
+        let mut idle = grown();
+        (5..320).for_each(|second| idle.on_ack(&little(second)));
+        assert_eq!(idle.cwnd(), 20 * SMSS);
+        assert!(idle.ssthresh() >= 30 * SMSS);
     }
 
     #[test]

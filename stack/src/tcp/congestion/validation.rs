@@ -46,7 +46,8 @@ impl Validation {
             self.pipe_ack = [None, previous];
             self.period_began = ack.now;
         }
-        if ack.rate.delivered > 0 {
+        // Section 4.4.1: a recovery is no measure.
+        if ack.rate.delivered > 0 && !ack.in_recovery {
             self.pipe_ack[0] = self.pipe_ack[0].max(Some(ack.rate.delivered));
         }
         if !self.is_nonvalidated(cwnd) {
@@ -54,7 +55,12 @@ impl Validation {
         }
     }
 
-    /// Section 4.4.2: whether the window was not validated for so long that half of it has to go. Once each period.
+    /// Section 4.4.1: after a recovery or a timeout nothing is known, and the window is validated until there is.
+    pub(super) fn handle_recovery_exit(&mut self) {
+        self.pipe_ack = [None; 2];
+    }
+
+    /// Section 4.4.3: whether the window was not validated for so long that half of it has to go. Once each period.
     pub(super) fn has_expired(&mut self, now: Instant) -> bool {
         let expired = now - self.validated_at > NVP;
         if expired {
@@ -64,6 +70,8 @@ impl Validation {
     }
 
     /// Section 4.4.1: the flight that a loss is measured by: what was acknowledged lately counts, if it is more.
+    ///
+    /// Note: what the recovery sends again is not taken off at its end.
     pub(super) fn loss_flight(&self, flight: u64, cwnd: u64) -> u64 {
         match self.pipe_ack() {
             Some(pipe) if self.is_nonvalidated(cwnd) => flight.max(pipe),
@@ -83,6 +91,7 @@ mod tests {
         AckSample { rate: RateSample { delivered: bytes, ..RateSample::default() }, ..ack(now, 1000) }
     }
 
+    /// RFC 7661 section 4.3 (MUST-1, SHLD-2).
     #[test]
     fn a_window_half_used_is_validated() {
         let mut validation = Validation::new(at(0.ms()));
@@ -97,6 +106,7 @@ mod tests {
         assert!(validation.is_nonvalidated(10_000));
     }
 
+    /// RFC 7661 section 4.4 (SHLD-1).
     #[test]
     fn an_unused_window_is_believed_for_five_minutes() {
         let mut validation = Validation::new(at(0.ms()));
@@ -109,6 +119,7 @@ mod tests {
         assert!(!validation.has_expired(at(311.secs())), "once each period");
     }
 
+    /// RFC 7661 section 4.4.1 (MUST-5, MUST-8, MUST-3).
     #[test]
     fn a_loss_is_measured_by_what_was_used() {
         let mut validation = Validation::new(at(0.ms()));
@@ -116,5 +127,10 @@ mod tests {
         validation.handle_ack(&used(at(1.secs()), 4000), 10_000);
         assert_eq!(validation.loss_flight(3000, 10_000), 4000);
         assert_eq!(validation.loss_flight(3000, 8000), 3000, "validated: the flight alone");
+        validation.handle_ack(&AckSample { in_recovery: true, ..used(at(1100.ms()), 9000) }, 10_000);
+        assert_eq!(validation.pipe_ack(), Some(4000), "a recovery is no measure");
+        validation.handle_recovery_exit();
+        assert!(!validation.is_nonvalidated(10_000));
+        assert_eq!(validation.loss_flight(3000, 10_000), 3000, "forgotten");
     }
 }

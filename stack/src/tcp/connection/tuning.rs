@@ -55,10 +55,13 @@ impl Connection {
     /// Spreads the window over the round-trip time, or no longer. Some congestion controls pace whatever this says.
     pub fn set_pacing(&mut self, pacing: bool) {
         self.common.settings.pacing = pacing;
-        if let Block::Open(open) = &mut self.block {
-            open.set_pacing_rate(pacing);
-            self.common.dirty = true;
-        }
+        self.set_pacing_rate();
+    }
+
+    /// New data leaves at this rate at most from now on, in bytes per second.
+    pub fn set_max_pacing_rate(&mut self, rate: Option<u64>) {
+        self.common.settings.max_pacing_rate = rate;
+        self.set_pacing_rate();
     }
 
     /// Begins to look for the path's MTU, or stops it (RFC 4821).
@@ -73,7 +76,8 @@ impl Connection {
         }
     }
 
-    /// Leaves room in each segment from now on for the option that signs it, or none; false unless the connection is open.
+    /// Leaves room in each segment from now on for the option that signs it, or none; false unless the connection is
+    /// open.
     pub fn set_signature(&mut self, signature: Option<Signature>) -> bool {
         let Block::Open(open) = &mut self.block else { return false };
         if open.terms.signature != signature {
@@ -134,6 +138,13 @@ impl Connection {
         if pressure != self.common.sizing.pressure {
             self.common.handle_pressure(pressure);
             self.tell_window();
+        }
+    }
+
+    fn set_pacing_rate(&mut self) {
+        if let Block::Open(open) = &mut self.block {
+            open.set_pacing_rate(&self.common.settings);
+            self.common.dirty = true;
         }
     }
 }

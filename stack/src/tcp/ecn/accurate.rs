@@ -3,7 +3,7 @@
 
 use super::codepoint::{CE, ECT_0, ECT_1};
 use super::handshake::{is_zeroed, reflect, reflected};
-use super::{Agreed, Arrival, EcnBytes, EcnInfo, EcnMode, Marks, Report, bits_of, flags_of};
+use super::{Agreed, Arrival, EcnBytes, EcnFailures, EcnInfo, EcnMode, Marks, Report, bits_of, flags_of};
 use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
@@ -163,6 +163,12 @@ impl Accurate {
     pub(super) fn info(&self, base: EcnInfo) -> EcnInfo {
         EcnInfo {
             mode: EcnMode::Accurate,
+            failures: EcnFailures {
+                ace_sent: !base.sends_ect && !self.sender.mangled,
+                ace_received: self.sender.mangled,
+                option_sent: self.receiver.options == Options::Never,
+                option_received: self.sender.option == Heard::Ignored,
+            },
             options_seen: self.sender.option == Heard::Yes,
             received_ce: self.receiver.counts.packets(),
             received: self.receiver.counts.bytes(),
@@ -210,8 +216,8 @@ impl Receiver {
             self.changed |= field;
             self.used |= field;
         }
-        // RFC 9768 section 3.2.2.5.1: at the beginning of a row of marks, and for each second of them, or third if it is
-        // acknowledgments that are marked.
+        // RFC 9768 section 3.2.2.5.1: at the beginning of a row of marks, and for each second of them, or third if it
+        // is acknowledgments that are marked.
         let many = if arrival.owed || arrival.bytes > 0 { 2 } else { 3 };
         begins || (marked && self.unsaid >= many)
     }
@@ -280,7 +286,8 @@ impl Sender {
             option: Heard::NotYet,
             unheard: 0,
             latest: None,
-            mangled: false,
+            // The SYN-ACK has told it.
+            mangled: agreed.asked && agreed.is_plain(),
             deaf: false,
         };
         if let Some(option) = &agreed.option {
@@ -380,8 +387,8 @@ impl Sender {
 
     /// How many more packets are marked than before (RFC 9768 section 3.2.2.5.2, appendix A.2).
     ///
-    /// Note: packets are counted as full segments. If the field may have begun anew, as many are taken for marked as can
-    /// be, unless the bytes say that it cannot be so many.
+    /// Note: packets are counted as full segments. If the field may have begun anew, as many are taken for marked as
+    /// can be, unless the bytes say that it cannot be so many.
     fn new_marks(&self, bits: u8, packets: u32, ce_bytes: Option<u64>, smss: u32) -> u32 {
         let least = u32::from(bits).wrapping_sub(self.counts.cep) % ACE_CYCLE;
         if packets < ACE_CYCLE {

@@ -89,8 +89,8 @@ impl Agreed {
             EcnMode::Accurate => match bits {
                 CLASSIC_SYN_ACK => classic,
                 NO_ECN | ACCURATE_SYN => none,
-                // RFC 9768 section 3.1.1, table 2: the SYN's ECN field comes back. Section 3.1.3: what is reserved counts
-                // as if it had come unchanged.
+                // RFC 9768 section 3.1.1, table 2: the SYN's ECN field comes back. Section 3.1.3: what is reserved
+                // counts as if it had come unchanged.
                 _ => {
                     let echoed = reflected(bits).unwrap_or(NOT_ECT);
                     let option = syn_ack.header.options.acc_ecn;

@@ -14,7 +14,7 @@ mod policy;
 use self::accurate::Accurate;
 use self::classic::Classic;
 pub(crate) use self::handshake::{Again, Agreed, syn_flags};
-pub use self::info::{EcnBytes, EcnInfo};
+pub use self::info::{EcnBytes, EcnFailures, EcnInfo};
 pub use self::policy::{EcnMode, EcnPolicy};
 use crate::wire::acc_ecn::AccEcn;
 use crate::wire::seq::SeqNum;
@@ -140,7 +140,8 @@ impl Ecn {
         matches!(&self.feedback, Feedback::Accurate(accurate) if accurate.wants_handshake_ack())
     }
 
-    /// Whether a segment that leaves now has the CWR bit, which devices that cut segments give to the first piece alone.
+    /// Whether a segment that leaves now has the CWR bit, which devices that cut segments give to the first piece
+    /// alone.
     pub(crate) fn has_cwr_bit(&self) -> bool {
         match &self.feedback {
             Feedback::Classic(classic) => classic.owes_cwr(),

@@ -37,6 +37,16 @@ fn accurate() -> Box<Ecn> {
     ecn
 }
 
+/// RFC 9768 section 3.2.2: packets are counted, and a merged frame is several.
+#[test]
+fn a_merged_frame_counts_as_its_packets() {
+    let mut ecn = accurate();
+    assert!(ecn.handle_arrival(&Arrival { segments: 2, ..arrival(CE, 2000) }));
+    assert_eq!(bits_of(ecn.take_flags(false, false, false)), 0b111);
+    assert!(ecn.handle_arrival(&Arrival { segments: 3, ..arrival(CE, 3000) }));
+    assert_eq!(bits_of(ecn.take_flags(false, false, false)), 0b010);
+}
+
 #[test]
 fn a_server_agrees_to_what_both_know() {
     for (most, bits, ecn, mode) in [

@@ -7,11 +7,10 @@ use crate::time::{Duration, Instant};
 
 impl TcpInfo {
     /// The fields of Linux's `struct tcp_info`, without `tcpi_`, in its order and in its units: windows and what is in
-    /// flight in (full) segments, most times in microseconds, `ato` `rto` too, those of `last_...` and `total_rto_time` in
-    /// milliseconds, rates in bytes per second.
+    /// flight in (full) segments, most times in microseconds, `ato` `rto` too, those of `last_...` and `total_rto_time`
+    /// in milliseconds, rates in bytes per second.
     ///
-    /// What ustack has no notion of is what Linux shows where it has none: 0 for `fackets`, `rehash`,
-    /// `accecn_fail_mode` and `fastopen_client_fail`, and no limit for `max_pacing_rate`.
+    /// What ustack has no notion of is what Linux shows where it has none: 0 for `fackets` and `rehash`.
     pub fn linux(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.before_windows().into_iter().chain(self.windows()).chain(self.since_linux_4())
     }
@@ -32,7 +31,7 @@ impl TcpInfo {
             ("snd_wscale", self.snd_wscale.into()),
             ("rcv_wscale", self.rcv_wscale.into()),
             ("delivery_rate_app_limited", self.app_limited.into()),
-            ("fastopen_client_fail", 0),
+            ("fastopen_client_fail", self.fast_open_fail.into()),
             ("rto", self.rto.as_micros()),
             ("ato", self.ato.as_micros()),
             ("snd_mss", self.snd_mss.into()),
@@ -69,7 +68,7 @@ impl TcpInfo {
     fn since_linux_4(&self) -> [(&'static str, u64); 35] {
         let Self { counters, ecn, .. } = self;
         [
-            ("max_pacing_rate", u64::MAX),
+            ("max_pacing_rate", self.max_pacing_rate.unwrap_or(u64::MAX)),
             ("bytes_acked", counters.bytes_acked),
             ("bytes_received", counters.bytes_received),
             ("segs_out", counters.segs_out),
@@ -102,7 +101,7 @@ impl TcpInfo {
             ("received_e1_bytes", ecn.received.ect1),
             ("received_e0_bytes", ecn.received.ect0),
             ("received_ce_bytes", ecn.received.ce),
-            ("accecn_fail_mode", 0),
+            ("accecn_fail_mode", ecn.failures.bits().into()),
             ("accecn_opt_seen", ecn.options_seen.into()),
         ]
     }

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::TcpInfo;
+use crate::tcp::congestion::Gains;
 use crate::tcp::ecn::EcnMode;
 use crate::tcp::plpmtud::MtuSearch;
 use crate::time::Duration;
@@ -68,7 +69,16 @@ impl TcpInfo {
         if let Some(bandwidth) = self.bandwidth {
             let name = self.congestion;
             let mrtt = ms(self.min_rtt.unwrap_or_default());
-            line.put(format_args!("{name}:(bw:{}bps,mrtt:{mrtt})", bandwidth.saturating_mul(8)));
+            let bw = bandwidth.saturating_mul(8);
+            match self.gains {
+                None => line.put(format_args!("{name}:(bw:{bw}bps,mrtt:{mrtt})")),
+                Some(Gains { pacing, cwnd }) => {
+                    let (pacing, cwnd) = (f64::from(pacing) / 100.0, f64::from(cwnd) / 100.0);
+                    line.put(format_args!(
+                        "{name}:(bw:{bw}bps,mrtt:{mrtt},pacing_gain:{pacing},cwnd_gain:{cwnd})"
+                    ));
+                }
+            }
         }
         if let Some(srtt) = self.srtt.filter(|srtt| !srtt.is_zero()) {
             let per_second = u128::from(self.cwnd) * 8_000_000_000 / u128::from(srtt.as_nanos());
@@ -77,10 +87,16 @@ impl TcpInfo {
         line.number("lastsnd", self.ago(self.last_data_sent).as_millis());
         line.number("lastrcv", self.ago(self.last_data_recv).as_millis());
         line.number("lastack", self.ago(self.last_ack_recv).as_millis());
-        for (name, rate) in [("pacing_rate", self.pacing_rate), ("delivery_rate", self.delivery_rate)] {
-            if let Some(rate) = rate {
-                line.put(format_args!("{name} {}bps", rate.saturating_mul(8)));
+        let bits = |rate: u64| rate.saturating_mul(8);
+        match (self.pacing_rate, self.max_pacing_rate) {
+            (Some(rate), Some(most)) => {
+                line.put(format_args!("pacing_rate {}bps/{}bps", bits(rate), bits(most)));
             }
+            (Some(rate), None) => line.put(format_args!("pacing_rate {}bps", bits(rate))),
+            (None, _) => {}
+        }
+        if let Some(rate) = self.delivery_rate {
+            line.put(format_args!("delivery_rate {}bps", bits(rate)));
         }
         line.number("delivered", self.delivered_segments());
         line.number("delivered_ce", self.ecn.delivered_ce);

@@ -3,9 +3,9 @@
 
 use super::Input;
 use crate::tcp::common::Common;
-use crate::tcp::congestion::{AckSample, Loss, LossKind};
-use crate::tcp::decision::{Decision, Reduction};
-use crate::tcp::recovery::{Ack, Change, News, Path, Phase, Signal};
+use crate::tcp::congestion::{AckSample, Controller, Loss, LossKind};
+use crate::tcp::decision::{Decision, Evidence, Reduction};
+use crate::tcp::recovery::{Ack, Change, Path, Phase, Signal};
 use crate::tcp::sack::Acked;
 use crate::tcp::state::Open;
 use crate::tcp::timer::Timer;
@@ -52,13 +52,7 @@ impl Input<'_> {
         };
         let before = open.recovery.phase();
         let change = open.recovery.handle_ack(&ack, &mut open.sender.board);
-        let news = News {
-            newly: feedback.acked.newly,
-            progress: feedback.progress,
-            duplicate: feedback.duplicate,
-            smss: open.sender.smss,
-        };
-        open.take_change(self.common, self.now, &change, &news, u64::from(feedback.flight));
+        open.take_change(self.common, self.now, &change, u64::from(feedback.flight));
         let marked = !feedback.old && self.hear_marks(&feedback.acked, feedback.progress, feedback.flight);
         let open = &mut *self.open;
         if before == Phase::Timeout && open.recovery.phase() != Phase::Timeout {
@@ -66,7 +60,7 @@ impl Input<'_> {
         }
         self.tell_congestion(feedback, change.is_turn() || marked, before, rtt);
         let open = &mut *self.open;
-        open.set_pacing_rate(self.common.settings.pacing);
+        open.set_pacing_rate(&self.common.settings);
     }
 
     /// The round-trip time (RFC 6298 section 3, RFC 7323 section 4.1).
@@ -108,6 +102,7 @@ impl Input<'_> {
             return;
         }
         let cwnd = open.congestion.cwnd();
+        let begins = open.congestion.ssthresh() == u64::MAX;
         let slow_start = cwnd < open.congestion.ssthresh();
         let cwnd_limited = una_before.before(open.sender.cwnd_limited_to);
         let limited = cwnd_limited || (slow_start && 2 * u64::from(flight) > cwnd);
@@ -126,6 +121,13 @@ impl Input<'_> {
             delivered: open.sender.board.rate.delivered(),
             rate,
         });
+        // RFC 9406 section 4.2: no loss has set the first threshold.
+        if begins && matches!(open.congestion, Controller::Cubic(_)) && open.congestion.ssthresh() < u64::MAX
+        {
+            let segments = open.congestion.cwnd() / u64::from(open.sender.smss.max(1));
+            self.common.counters.hystart_exits += 1;
+            self.common.counters.hystart_cwnd += segments as u32;
+        }
         self.common.size_send_buffer(open.congestion.cwnd());
         if open.congestion.holds_back() {
             let pipe = open.recovery.pipe(&open.sender.board, open.sender.smss);
@@ -165,16 +167,9 @@ impl Open {
         Path { smss: sender.smss, srtt, min_rtt, prompt, mtu_probe: self.mtu_probe() }
     }
 
-    /// The recovery has changed something: the congestion control hears of it, and the rate reduction begins or goes on.
-    /// `flight` was in flight before.
-    pub(crate) fn take_change(
-        &mut self,
-        common: &mut Common,
-        now: Instant,
-        change: &Change,
-        news: &News,
-        flight: u64,
-    ) {
+    /// The recovery has changed something: the congestion control hears of it, and the rate reduction begins or goes
+    /// on. `flight` was in flight before.
+    pub(crate) fn take_change(&mut self, common: &mut Common, now: Instant, change: &Change, flight: u64) {
         if let Some(undone) = change.undone {
             common.tell(now, || Decision::Spurious { what: undone.what, by: undone.by });
         }
@@ -186,6 +181,7 @@ impl Open {
             common.tell(now, || Decision::LossProbeRepaired);
         }
         let counters = &mut common.counters;
+        counters.reorderings = self.recovery.reorderings().0;
         counters.lost_retransmits += change.lost_again.div_ceil(self.sender.smss);
         if change.signal == Signal::ProbeLost {
             self.forget_losses();
@@ -195,9 +191,16 @@ impl Open {
         }
         let counters = &mut common.counters;
         if let Some(undone) = change.undone {
-            // RFC 4015 section 3: the window and the threshold as they were before.
+            // Note: the window and the threshold as they were before. RFC 4015 section 3.4 would allow less: what is in
+            // flight and an initial window.
             self.congestion.undo(now);
             counters.undos += 1;
+            match (undone.what, undone.by) {
+                (Reduction::Timeout, _) => counters.loss_undos += 1,
+                (_, Evidence::Dsack) => counters.dsack_undos += 1,
+                (_, _) if self.sender.flight() == 0 => counters.full_undos += 1,
+                _ => {}
+            }
             if let Some(ecn) = &mut self.ecn {
                 ecn.handle_undone();
             }
@@ -229,7 +232,8 @@ impl Open {
         if self.congestion.paces_recovery() {
             self.recovery.leave_reduction();
         } else {
-            self.recovery.reduce(change, news, &self.sender.board, self.congestion.ssthresh());
+            let smss = self.sender.smss;
+            self.recovery.reduce(change, smss, &self.sender.board, self.congestion.ssthresh());
         }
         match self.recovery.reordering_timeout() {
             Some(at) => common.timers.set(Timer::Reordering, at),
@@ -237,9 +241,9 @@ impl Open {
         }
     }
 
-    /// What the congestion control is told to be in flight when the window is to be reduced. RFC 5681 section 3.2 step 2:
-    /// what limited transmit has added does not count, and it may be much while the reordering window is waited for. A
-    /// window that is full up to the last whole segment counts as full.
+    /// What the congestion control is told to be in flight when the window is to be reduced. RFC 5681 section 3.2 step
+    /// 2: what limited transmit has added does not count, and it may be much while the reordering window is waited for.
+    /// A window that is full up to the last whole segment counts as full.
     pub(super) fn whole_flight(&self, flight: u64) -> u64 {
         let cwnd = self.congestion.cwnd();
         if flight + u64::from(self.sender.smss) > cwnd { cwnd } else { flight }

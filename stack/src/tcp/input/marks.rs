@@ -9,6 +9,7 @@ use crate::tcp::receiver::Owed;
 use crate::tcp::recovery::Phase;
 use crate::tcp::sack::Acked;
 use crate::tcp::state::{Block, Open};
+use crate::tcp::timer::Timer;
 use crate::why::Reason;
 use crate::wire::tcp::Flags;
 
@@ -77,9 +78,21 @@ impl Input<'_> {
         let Marks { packets, bytes, .. } = marks;
         self.common.counters.delivered_ce += packets;
         self.common.tell(self.now, || Decision::Marked { packets, bytes, first });
+        let least = open.congestion.cwnd() <= smss.into();
         let covers_losses = open.congestion.on_ecn(&signal);
+        if first && least {
+            // RFC 3168 section 6.1.2: a window cannot be less than a segment, but the next can wait for the timer.
+            let until = self.now + open.rtt.rto();
+            open.pacer.hold(until);
+            if open.sender.flight() > 0 {
+                self.common.timers.set(Timer::Rto, until);
+            }
+        }
         if first {
             ecn.handle_answered(nxt, covers_losses);
+        }
+        // RFC 4015 section 3.1: a reduction for which there was a mark was right, whatever is found out about the loss.
+        if !idle {
             open.recovery.forget_reduction();
         }
         true
@@ -88,7 +101,9 @@ impl Input<'_> {
     /// A SYN for an open connection is challenged; a SYN-ACK that came again is answered as the first one was
     /// (RFC 9768 section 3.2.2.1).
     pub(super) fn challenge_syn(&mut self) {
+        let before = self.common.counters.challenge_acks;
         self.challenge(Reason::ChallengeAck);
+        self.common.counters.syn_challenges += self.common.counters.challenge_acks - before;
         if self.segment.has(Flags::ACK)
             && matches!(self.open.receiver.owed, Owed::Now(_))
             && let Some(ecn) = &mut self.open.ecn

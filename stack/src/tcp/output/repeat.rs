@@ -26,7 +26,8 @@ impl Output<'_> {
         self.retransmission()
     }
 
-    /// What was lost, as far as the congestion window or the recovery allows (RFC 6675 section 5 step C); the first at once.
+    /// What was lost, as far as the congestion window or the recovery allows (RFC 6675 section 5 step C); the first at
+    /// once.
     fn retransmission(&mut self) -> Option<Outgoing> {
         let (start, lost) = self.open.sender.board.next_lost()?;
         let options = self.open.options(self.now);
@@ -54,8 +55,8 @@ impl Output<'_> {
         Some(self.emit_again(Piece { start, len, fin }, options, size, reason))
     }
 
-    /// One segment that asks what has arrived, whatever the congestion window says (RFC 8985 section 7.3): something new if
-    /// there is any, else the last that is on its way.
+    /// One segment that asks what has arrived, whatever the congestion window says (RFC 8985 section 7.3): something
+    /// new if there is any, else the last that is on its way.
     fn loss_probe(&mut self) -> Option<Outgoing> {
         let options = self.open.options(self.now);
         let size = self.segment_size(&options);

@@ -21,6 +21,10 @@ pub(crate) enum Phase {
 /// What an acknowledgment or the passing of time changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Change {
+    /// DeliveredData of RFC 9937: what the acknowledgment brought; None if it is time that has passed.
+    pub(crate) delivered: Option<u32>,
+    /// SND.UNA moved.
+    pub(crate) progress: bool,
     /// The last reduction was not needed: it is to be undone, before anything else.
     pub(crate) undone: Option<Undone>,
     /// A fast recovery is over.
@@ -85,18 +89,6 @@ pub(crate) struct Ack {
     /// Something new could be sent, if the congestion window allowed it.
     pub(crate) has_new: bool,
     pub(crate) path: Path,
-}
-
-/// What an acknowledgment brought, for the rate reduction.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct News {
-    /// Sequence numbers acknowledged for the first time, cumulatively or selectively.
-    pub(crate) newly: u32,
-    /// SND.UNA moved.
-    pub(crate) progress: bool,
-    /// It was a duplicate.
-    pub(crate) duplicate: bool,
-    pub(crate) smss: u32,
 }
 
 /// What is known of the path.

@@ -1,6 +1,6 @@
 //! What is lost, and what follows from that. Each rule has its file: `rack` (RFC 8985 section 6), `tlp` (RFC 8985
-//! section 7), `prr` (RFC 9937), `frto` (RFC 5682), `undo` (RFC 3522, RFC 3708); here is what binds them, and what remains
-//! without SACK (RFC 5681 section 3.2, RFC 6582).
+//! section 7), `prr` (RFC 9937), `frto` (RFC 5682), `undo` (RFC 3522, RFC 3708); here is what binds them, and what
+//! remains without SACK (RFC 5681 section 3.2, RFC 6582).
 //!
 //! Losses are marked on the [`Scoreboard`]; the output sends what is marked, as far as the window allows. How large the
 //! window is, is the congestion control's business, and in a fast recovery that of the rate reduction.
@@ -12,7 +12,7 @@ mod rack;
 mod tlp;
 mod undo;
 
-pub(crate) use self::exchange::{Ack, Change, News, Path, Phase, ProbeTimer, Signal, Undone};
+pub(crate) use self::exchange::{Ack, Change, Path, Phase, ProbeTimer, Signal, Undone};
 use self::frto::{Frto, Reply, Verdict};
 use self::prr::{Prr, Step};
 use self::rack::{Rack, View};
@@ -45,6 +45,8 @@ pub(crate) struct Recovery {
     began: bool,
     /// Duplicate ACKs since the last progress. Without SACK each stands for a segment that has left the network.
     dup_acks: u32,
+    /// RecoverFS of RFC 9937: what was in flight before the last fast recovery, and not reported.
+    recover_fs: u32,
     /// Sequence numbers that the last ACK with progress acknowledged.
     last_advance: u32,
     /// The peer sends SACK.
@@ -69,12 +71,14 @@ pub(crate) struct Recovery {
 }
 
 packed!(Recovery {
-    recover, began, dup_acks, last_advance, sack, probe_due, rescued, look_again, timed_out, rack, tlp, undo;
+    recover, began, dup_acks, recover_fs, last_advance, sack, probe_due, rescued, look_again, timed_out, rack, tlp, undo;
     phase: Phase::Open, first_due: None, prr: None, frto: Frto::Off
 });
 
 /// Duplicate ACKs that mean a loss.
 const DUP_THRESH: u32 = 3;
+/// Segments that limited transmit may add to the window (RFC 3042 section 2).
+const LIMITED_TRANSMIT: u32 = 2;
 
 impl Recovery {
     /// At the start of a connection.
@@ -84,6 +88,7 @@ impl Recovery {
             recover: iss,
             began: false,
             dup_acks: 0,
+            recover_fs: 0,
             last_advance: 0,
             sack,
             first_due: None,
@@ -132,8 +137,7 @@ impl Recovery {
     /// Bytes that are believed to be in the network: the pipe of RFC 6675. Without SACK each duplicate ACK takes one
     /// segment out, which is what the inflated window of RFC 5681 amounts to, limited transmit (RFC 3042) included.
     pub(crate) fn pipe(&self, board: &Scoreboard, smss: u32) -> u32 {
-        let left = if self.sack { 0 } else { self.dup_acks.saturating_mul(smss) };
-        board.flying().saturating_sub(left)
+        board.flying().saturating_sub(if self.sack { 0 } else { self.departed(smss) })
     }
 
     /// Bytes that may be sent now, if the congestion control allows `cwnd` in flight.
@@ -189,7 +193,8 @@ impl Recovery {
 
     /// An acknowledgment has been taken by the scoreboard.
     pub(crate) fn handle_ack(&mut self, ack: &Ack, board: &mut Scoreboard) -> Change {
-        let mut change = Change::default();
+        let (delivered, progress) = (Some(self.delivered_by(ack)), ack.progress);
+        let mut change = Change { delivered, progress, ..Change::default() };
         if self.sack {
             self.rack.handle_delivered(ack.now, &ack.acked, ack.echoed, ack.dsack, ack.path.min_rtt);
             // A probe that was sent again without need says nothing about reordering.
@@ -220,29 +225,28 @@ impl Recovery {
     }
 
     /// The congestion control has heard of the change: what of its reduction to `ssthresh` is due (RFC 9937).
-    pub(crate) fn reduce(&mut self, change: &Change, news: &News, board: &Scoreboard, ssthresh: u64) {
+    pub(crate) fn reduce(&mut self, change: &Change, smss: u32, board: &Scoreboard, ssthresh: u64) {
         if self.phase != Phase::Fast {
             return;
         }
-        let News { newly, progress, duplicate, smss } = *news;
         if change.signal == Signal::Begins {
-            // RFC 9937 section 6.2: in flight before this acknowledgment, less what had been sacked.
-            let recover_fs = board.outstanding() - board.sacked() + newly;
-            self.prr = Some(Box::new(Prr::new(u64::from(recover_fs))));
+            self.prr = Some(Box::new(Prr::new(u64::from(self.recover_fs))));
         }
         let inflight = u64::from(self.pipe(board, smss));
-        // RFC 9937 section 6.2: without SACK a duplicate stands for a segment that has arrived, and an acknowledgment
-        // for the one that was sent again.
-        let delivered = match self.sack {
-            true => newly,
-            false if progress => newly.min(smss),
-            false => u32::from(duplicate) * smss,
-        };
         if let Some(prr) = &mut self.prr {
+            let mut delivered = change.delivered.map(u64::from);
+            if !self.sack {
+                // RFC 9937 section 6.2: a peer that invents duplicates gains nothing beyond what was in flight.
+                delivered = delivered.map(|bytes| bytes.min(prr.undelivered()));
+            }
+            // RFC 9937 section 6.2: what delivers nothing lets nothing out.
+            if delivered == Some(0) && change.signal != Signal::Begins {
+                return;
+            }
             prr.handle_ack(&Step {
-                delivered: u64::from(delivered),
+                delivered: delivered.unwrap_or(0),
                 inflight,
-                safe: progress && change.lost == 0,
+                safe: change.progress && change.lost == 0,
                 ssthresh,
                 smss: u64::from(smss),
             });
@@ -274,8 +278,8 @@ impl Recovery {
         change
     }
 
-    /// The retransmission timer fired. What should have been reported by now counts as lost: without SACK this goes back
-    /// to SND.UNA.
+    /// The retransmission timer fired. What should have been reported by now counts as lost: without SACK this goes
+    /// back to SND.UNA.
     pub(crate) fn handle_timeout(
         &mut self,
         now: Instant,
@@ -283,7 +287,8 @@ impl Recovery {
         nxt: SeqNum,
         board: &mut Scoreboard,
     ) -> Lost {
-        // RFC 2018 section 8: a peer may forget what it reported. Linux's rule: if it forgot the first byte, it forgot all.
+        // RFC 2018 section 8: a peer may forget what it reported. Linux's rule: if it forgot the first byte, it forgot
+        // all.
         if board.has_reneged() {
             board.forget_sacked();
         }
@@ -332,8 +337,8 @@ impl Recovery {
         }
     }
 
-    /// Segments became too large for the path, or the probe of its MTU was: what was in flight, or that alone, is sent again,
-    /// without blaming congestion.
+    /// Segments became too large for the path, or the probe of its MTU was: what was in flight, or that alone, is sent
+    /// again, without blaming congestion.
     pub(crate) fn handle_too_large(&mut self, board: &mut Scoreboard, probe: Option<Probe>) {
         match probe {
             Some(probe) => board.mark_lost(probe.start, probe.end()),
@@ -377,8 +382,9 @@ impl Recovery {
 
     /// Data was sent or acknowledged: when a probe is due if nothing comes back (RFC 8985 section 7.2).
     ///
-    /// Note: in a recovery, where the RFC has no probe, it is the rescue retransmission of RFC 6675 section 4 (NextSeg rule
-    /// 4): RFC 6675 sends it at once, here it waits until the acknowledgments have ceased, which RACK makes possible.
+    /// Note: in a recovery, where the RFC has no probe, it is the rescue retransmission of RFC 6675 section 4 (NextSeg
+    /// rule 4): RFC 6675 sends it at once, here it waits until the acknowledgments have ceased, which RACK makes
+    /// possible.
     pub(crate) fn schedule_probe(
         &mut self,
         now: Instant,
@@ -441,6 +447,8 @@ impl Recovery {
         self.frto.stop();
         match undone.what {
             Reduction::Recovery => self.rack.handle_spurious_loss(ack.una, ack.nxt, ack.acked.latest),
+            // Both have arrived, the original and its repeat: what the repeat says about others stands.
+            Reduction::Timeout if undone.by == Evidence::Dsack => {}
             Reduction::Timeout => self.rack.handle_spurious_timeout(ack.acked.latest),
         }
         board.unmark_lost();
@@ -471,8 +479,29 @@ impl Recovery {
             self.first_due = Some(Reason::RecoveryRetransmit);
             change.signal = Signal::ProbeLost;
         } else {
+            // RFC 9937 section 6.2: in flight before this acknowledgment, less what had been sacked.
+            let newly = change.delivered.filter(|_| self.sack).unwrap_or(0);
+            self.recover_fs = board.outstanding() - board.sacked() + newly;
             self.begin(una, nxt);
             change.signal = Signal::Begins;
+        }
+    }
+
+    /// Bytes that duplicate ACKs have taken out of the network, as far as they are believed: two segments outside of a
+    /// recovery (RFC 3042 section 2), and in it what was in flight before (RFC 9937 section 6.2).
+    fn departed(&self, smss: u32) -> u32 {
+        let most = if self.phase == Phase::Fast { self.recover_fs } else { LIMITED_TRANSMIT * smss };
+        self.dup_acks.saturating_mul(smss).min(most)
+    }
+
+    /// DeliveredData of RFC 9937 section 6.2: without SACK a segment for each duplicate, and what an acknowledgment is
+    /// for less what duplicates have told before.
+    fn delivered_by(&self, ack: &Ack) -> u32 {
+        let smss = ack.path.smss;
+        match self.sack {
+            true => ack.acked.newly,
+            false if ack.progress => ack.acked.cumulative.saturating_sub(self.dup_acks.saturating_mul(smss)),
+            false => u32::from(ack.duplicate) * smss,
         }
     }
 
@@ -520,8 +549,8 @@ impl Recovery {
         (Lost { newly: board.lost() - before, ..Lost::default() }, by)
     }
 
-    /// RFC 6582 section 3.2 step 1: more than `recover` is acknowledged, so that duplicates of what a recovery sent again
-    /// begin no other. Section 4.1: if the last ACK was for little, little was sent again without need.
+    /// RFC 6582 section 3.2 step 1: more than `recover` is acknowledged, so that duplicates of what a recovery sent
+    /// again begin no other. Section 4.1: if the last ACK was for little, little was sent again without need.
     fn may_begin(&self, ack: &Ack) -> bool {
         !self.began
             || ack.una.after(self.recover)

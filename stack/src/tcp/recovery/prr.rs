@@ -1,5 +1,5 @@
-//! Proportional rate reduction: how much a fast recovery sends for what arrives, so that at its end as much is in flight
-//! as the congestion control wants (RFC 9937).
+//! Proportional rate reduction: how much a fast recovery sends for what arrives, so that at its end as much is in
+//! flight as the congestion control wants (RFC 9937).
 
 /// The reduction of one fast recovery. All sizes are bytes.
 ///
@@ -50,6 +50,11 @@ impl Prr {
         self.sndcnt
     }
 
+    /// What of RecoverFS was not delivered yet.
+    pub(crate) fn undelivered(&self) -> u64 {
+        self.recover_fs.saturating_sub(self.delivered)
+    }
+
     /// An acknowledgment, the one that begins the recovery included.
     pub(crate) fn handle_ack(&mut self, step: &Step) {
         self.delivered += step.delivered;
@@ -82,8 +87,8 @@ mod tests {
 
     const SMSS: u64 = 1000;
 
-    /// A recovery from 20 segments to `ssthresh`, with an ideal path: for each ACK the pipe loses a segment; answers how
-    /// many segments each acknowledgment lets out.
+    /// A recovery from 20 segments to `ssthresh`, with an ideal path: for each ACK the pipe loses a segment; answers
+    /// how many segments each acknowledgment lets out.
     fn recover(lost: u64, ssthresh: u64, acks: usize) -> (Vec<u64>, u64) {
         let mut prr = Prr::new(20 * SMSS);
         let mut inflight = (20 - lost) * SMSS;

@@ -156,14 +156,14 @@ impl Rack {
         }
     }
 
-    /// A timeout was not needed: the ACK of what was sent again was for the original. Only `latest`, an original that was
-    /// delivered now, tells what was sent before it.
+    /// A timeout was not needed: the ACK of what was sent again was for the original. Only `latest`, an original that
+    /// was delivered now, tells what was sent before it.
     pub(crate) fn handle_spurious_timeout(&mut self, latest: Option<Sent>) {
         self.newest = latest;
     }
 
-    /// A fast recovery was not needed, as an acknowledgment up to `una` tells: the path has kept a segment for longer than
-    /// the window. SND.NXT is `nxt`.
+    /// A fast recovery was not needed, as an acknowledgment up to `una` tells: the path has kept a segment for longer
+    /// than the window. SND.NXT is `nxt`.
     pub(crate) fn handle_spurious_loss(&mut self, una: SeqNum, nxt: SeqNum, latest: Option<Sent>) {
         self.reordering_seen = true;
         self.newest = latest;
@@ -192,9 +192,9 @@ impl Rack {
 
     /// RACK_update_reo_wnd.
     ///
-    /// Note: once DSACKs have told of needless repeats, the window is made of quarters of the smoothed round-trip time, and
-    /// counts from it. Where some packets overtake others by far the least round-trip time, of which RFC 8985 takes the
-    /// quarters, is that of the lucky ones: it may be next to nothing, and the window would never grow.
+    /// Note: once DSACKs have told of needless repeats, the window is made of quarters of the smoothed round-trip time,
+    /// and counts from it. Where some packets overtake others by far the least round-trip time, of which RFC 8985 takes
+    /// the quarters, is that of the lucky ones: it may be next to nothing, and the window would never grow.
     fn next_reo_wnd(&self, view: &View) -> Duration {
         if !self.reordering_seen && (view.in_recovery || view.many_sacked) {
             return Duration::ZERO;

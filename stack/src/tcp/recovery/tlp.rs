@@ -1,4 +1,5 @@
-//! Tail-loss probes: when nothing comes back for two round trips, one segment asks what has arrived (RFC 8985 section 7).
+//! Tail-loss probes: when nothing comes back for two round trips, one segment asks what has arrived (RFC 8985 section
+//! 7).
 
 use crate::buf::packed::packed;
 use crate::time::{Duration, Instant};
@@ -54,8 +55,8 @@ impl Tlp {
         self.end_seq.filter(|_| self.is_retrans)
     }
 
-    /// Data was sent or acknowledged: the probe is due two round trips from now (RFC 8985 section 7.2), but not after the
-    /// retransmission timer. `single`: one segment is in flight.
+    /// Data was sent or acknowledged: the probe is due two round trips from now (RFC 8985 section 7.2), but not after
+    /// the retransmission timer. `single`: one segment is in flight.
     pub(crate) fn schedule(&mut self, now: Instant, srtt: Duration, single: bool, rto: Option<Instant>) {
         if self.end_seq.is_some() || self.unmeasured {
             self.due = None;

@@ -20,8 +20,8 @@ impl Scoreboard {
     /// Marks as lost what was sent before `newest`, which was delivered, and at least `patience` ago
     /// (RFC 8985 section 6.2 step 5).
     ///
-    /// Originals lie in the order in which they were sent, repeats are queued in it: what is looked at is what is lost, and
-    /// one more of each.
+    /// Originals lie in the order in which they were sent, repeats are queued in it: what is looked at is what is lost,
+    /// and one more of each.
     pub(crate) fn mark_lost_before(&mut self, newest: Sent, now: Instant, patience: Duration) -> Lost {
         let mut lost = Lost::default();
         self.mark_originals(newest, now, patience, &mut lost);

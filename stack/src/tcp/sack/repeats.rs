@@ -1,5 +1,5 @@
-//! What was sent again, in the order in which it was: the scoreboard is sorted by sequence number, and a walk over all of
-//! it for each acknowledgment would cost a window's worth of holes.
+//! What was sent again, in the order in which it was: the scoreboard is sorted by sequence number, and a walk over all
+//! of it for each acknowledgment would cost a window's worth of holes.
 
 use std::collections::VecDeque;
 

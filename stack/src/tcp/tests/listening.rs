@@ -134,7 +134,7 @@ fn what_does_not_belong_to_a_listener() {
     assert_eq!((reset.header.flags, reset.header.seq), (Flags::RST, SeqNum::new(77)));
     assert!(matches!(hear(Flags::SYN | Flags::ACK), Verdict::Reset(_)));
     assert!(matches!(hear(Flags::SYN | Flags::FIN), Verdict::Done));
-    assert_eq!(listener.half_open(), 0);
+    assert_eq!((listener.half_open(), listener.stats().strays), (0, 3));
 }
 
 #[test]
@@ -169,6 +169,26 @@ fn too_many_half_open_connections_get_cookies() {
     assert!(matches!(ack(&mut listener, at(101.secs()), &other, b""), Verdict::Reset(_)));
     assert!(matches!(ack(&mut listener, at(400.secs()), &cookie, b""), Verdict::Reset(_)));
     assert_eq!((listener.stats().cookies_accepted, listener.stats().cookies_refused), (1, 1));
+}
+
+/// RFC 6191 section 2: a cookie would not lie after the numbers of the connection before.
+#[test]
+fn who_comes_back_from_time_wait_gets_no_cookie() {
+    let mut listener = listener(2);
+    let now = at(100.secs());
+    for peer in 1..=2 {
+        syn(&mut listener, now, peer).unwrap();
+    }
+    let mut again = |peer| {
+        let header = segment(Flags::SYN, 100, SeqNum::default(), syn_options());
+        let start = Start { successor: true, ..start(9000) };
+        listener.handle_segment(now, peer, start, None, &Segment::new(header, &[]));
+        let syn_ack = listener.poll_transmit(now).unwrap();
+        (syn_ack.segment.header.seq == SeqNum::new(9000), listener.half_open())
+    };
+    assert_eq!(again(3), (true, 3));
+    assert_eq!(again(4), (true, 4));
+    assert_eq!(again(5), (false, 4), "that has a limit too");
 }
 
 #[test]

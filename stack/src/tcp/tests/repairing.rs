@@ -180,7 +180,8 @@ fn what_is_lost_twice_is_sent_a_third_time_without_a_timeout() {
 
 #[test]
 fn a_recovery_sends_in_proportion() {
-    // RFC 9937: from ten segments to five; the fast retransmit at once, then fewer than arrive, until five are in flight.
+    // RFC 9937: from ten segments to five; the fast retransmit at once, then fewer than arrive, until five are in
+    // flight.
     let mut one = One::with_ten_in_flight(40_000, bare());
     one.hear("< A seq=1 ack=1 sack=1001-2001");
     one.burst();
@@ -200,7 +201,8 @@ fn a_recovery_sends_in_proportion() {
 
 #[test]
 fn a_rescue_finds_the_last_repeat_lost_before_the_timer_does() {
-    // RFC 6675 section 4, NextSeg rule 4. All but the first arrive, then its repeat is lost, and nothing is left to send.
+    // RFC 6675 section 4, NextSeg rule 4. All but the first arrive, then its repeat is lost, and nothing is left to
+    // send.
     let mut one = One::with_ten_in_flight(10_000, bare());
     one.play(
         "< A seq=1 ack=1 sack=1001-10001

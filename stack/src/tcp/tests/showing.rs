@@ -46,3 +46,12 @@ fn a_timeout_of_a_syn_is_counted_apart() {
     assert_eq!((info.retransmits, info.linux_field("total_rto")), (1, Some(1)));
     assert_eq!((info.counters.timeouts, info.rto), (0, 2.secs()));
 }
+
+#[test]
+fn a_model_of_the_path_is_shown_with_its_gains() {
+    let (bandwidth, min_rtt) = (Some(1_000_000), Some(50.ms()));
+    let gains = Some(congestion::Gains { pacing: 277, cwnd: 200 });
+    let info = TcpInfo { congestion: "bbr", bandwidth, gains, min_rtt, ..TcpInfo::default() };
+    let shown = info.to_string();
+    assert!(shown.contains("bbr:(bw:8000000bps,mrtt:50,pacing_gain:2.77,cwnd_gain:2)"), "{shown}");
+}

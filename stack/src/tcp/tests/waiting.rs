@@ -103,6 +103,25 @@ fn time_wait_answers_a_fin_again_and_begins_anew() {
     assert_eq!(tw.expires(), one.now + 60.secs());
 }
 
+/// RFC 5961 section 7.
+#[test]
+fn time_wait_answers_what_was_made_up_sparingly() {
+    let (mut one, mut tw) = time_wait(false);
+    let mut answered = 0;
+    for _ in 0..100 {
+        match hear(&mut tw, &one, theirs(Flags::SYN, 5, None)) {
+            TimeWaitVerdict::Acknowledge(_) => answered += 1,
+            verdict => assert_eq!(verdict, TimeWaitVerdict::Skip),
+        }
+        one.now += 1.ms();
+    }
+    assert_eq!(answered, 1);
+    let verdict = hear(&mut tw, &one, theirs(Flags::FIN | Flags::ACK, 11, None));
+    assert!(matches!(verdict, TimeWaitVerdict::Acknowledge(_)), "the peer's FIN is answered all the same");
+    one.now += 100.ms();
+    assert!(matches!(hear(&mut tw, &one, theirs(Flags::SYN, 5, None)), TimeWaitVerdict::Acknowledge(_)));
+}
+
 #[test]
 fn time_wait_ignores_resets_and_acks() {
     // RFC 1337.
@@ -120,7 +139,7 @@ fn time_wait_gives_way_to_a_newer_syn() {
             assert!(min_iss.after(SeqNum::new(4_294_966_000) + 2));
             true
         }
-        TimeWaitVerdict::Acknowledge(_) => false,
+        TimeWaitVerdict::Acknowledge(_) | TimeWaitVerdict::Skip => false,
         TimeWaitVerdict::Ignore => panic!("a SYN is answered"),
     };
     let (one, mut tw) = time_wait(false);

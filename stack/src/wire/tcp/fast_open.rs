@@ -17,8 +17,8 @@ impl FastOpenCookie {
     /// Asks for a cookie.
     pub const REQUEST: Self = Self { bytes: [0; Self::MAX], len: 0 };
 
-    /// A cookie of these bytes, or a request if there is none; `None` for a length that RFC 7413 section 2 does not know:
-    /// 4 to 16, and even.
+    /// A cookie of these bytes, or a request if there is none; `None` for a length that RFC 7413 section 2 does not
+    /// know: 4 to 16, and even.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let len = bytes.len();
         if len != 0 && (!(Self::MIN..=Self::MAX).contains(&len) || len % 2 == 1) {

@@ -173,14 +173,16 @@ fn a_template_writes_what_the_header_would() {
     let header =
         Header { src_port: 7, dst_port: 8, flags: Flags::ACK, window: 9, options, ..Header::default() };
     let payload = [&b"odd"[..], &b" and even"[..]];
-    let template = Template::new(&header, SRC, DST, 12);
+    let mut found = [0; 60];
+    let (template, len) = Template::write(&mut found, &header, SRC, DST, 12).unwrap();
+    assert_eq!(len, 32);
     for seq in [0, 1, 0xffff, 0xffff_ffff, 0x1234_5678].map(SeqNum::new) {
-        let (mut expected, mut found) = ([0; 60], [0; 60]);
+        let mut expected = [0; 60];
         Header { seq, ..header }.write(&mut expected, SRC, DST, payload).unwrap();
-        assert_eq!(template.write(&mut found, seq, payload), Ok(32));
+        template.complete(&mut found, seq, payload);
         assert_eq!(found, expected);
     }
-    assert!(template.write(&mut [0; 31], SeqNum::new(1), payload).is_err());
+    assert!(Template::write(&mut [0; 31], &header, SRC, DST, 12).is_err());
 }
 
 #[test]

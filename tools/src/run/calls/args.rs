@@ -16,6 +16,23 @@ pub(in crate::run) struct Args<'a> {
     pub(in crate::run) scope: &'a Scope,
 }
 
+/// The parts of an address that a script names.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::run) struct WantedAddress {
+    ip: Option<IpAddr>,
+    port: Option<i64>,
+}
+
+impl WantedAddress {
+    /// An error if the call `name` has answered another one.
+    pub(in crate::run) fn check(&self, name: &str, actual: Option<SocketAddr>) -> Result<(), String> {
+        let Some(actual) = actual else { return Err(format!("{name} answers no address")) };
+        let ip = self.ip.is_none_or(|ip| ip.to_canonical() == actual.ip().to_canonical());
+        let port = self.port.is_none_or(|port| port == i64::from(actual.port()));
+        if ip && port { Ok(()) } else { Err(format!("{name} answers the address {actual}")) }
+    }
+}
+
 impl<'a> Args<'a> {
     pub(in crate::run) fn get(&self, index: usize) -> Result<&'a Argument, String> {
         let missing = || format!("{} has no argument {}", self.call.name, index + 1);
@@ -40,7 +57,9 @@ impl<'a> Args<'a> {
         match argument {
             Argument::Expr(expr) => self.scope.int(expr),
             Argument::List(list) if list.len() == 1 => self.value(&list[0]),
-            Argument::Of(name, inner) if matches!(name.as_str(), "htons" | "htonl") && inner.len() == 1 => {
+            Argument::Of(name, inner)
+                if matches!(name.as_str(), "htons" | "htonl" | "ntohs" | "ntohl") && inner.len() == 1 =>
+            {
                 self.value(&inner[0])
             }
             _ => Err(format!("an argument of {} is no number", self.call.name)),
@@ -68,7 +87,7 @@ impl<'a> Args<'a> {
     }
 
     /// A part of a struct by its name.
-    pub(in crate::run) fn part(&self, argument: &'a Argument, name: &str) -> Option<&'a Argument> {
+    pub(in crate::run) fn part<'b>(&self, argument: &'b Argument, name: &str) -> Option<&'b Argument> {
         match argument {
             Argument::Struct(parts) => parts.iter().find(|(key, _)| key == name).map(|(_, part)| part),
             Argument::List(list) if list.len() == 1 => self.part(&list[0], name),
@@ -95,6 +114,20 @@ impl<'a> Args<'a> {
         };
         let port = u16::try_from(self.value(port)?).map_err(|_| "a port has 16 bits")?;
         Ok(Some(SocketAddr::new(self.ip(ip)?, port)))
+    }
+
+    /// What the address that a call answers is expected to be; `None` where it does not matter.
+    pub(in crate::run) fn wanted_address(&self, index: usize) -> Result<Option<WantedAddress>, String> {
+        self.call.arguments.get(index).map_or(Ok(None), |argument| self.wanted(argument))
+    }
+
+    /// The same for who sent what is received.
+    pub(in crate::run) fn wanted_sender(&self) -> Result<Option<WantedAddress>, String> {
+        match self.call.name.as_str() {
+            "recvfrom" => self.wanted_address(4),
+            "recvmsg" => self.part(self.get(1)?, "msg_name").map_or(Ok(None), |name| self.wanted(name)),
+            _ => Ok(None),
+        }
     }
 
     /// How many bytes a call that moves bytes is to move.
@@ -154,6 +187,19 @@ impl<'a> Args<'a> {
     fn message(&self, index: usize) -> Result<usize, String> {
         let pieces = self.part(self.get(index)?, "msg_iov");
         self.pieces(pieces.ok_or("a message is written {msg_iov(1)=[{..., 1000}]}")?)
+    }
+
+    fn wanted(&self, argument: &Argument) -> Result<Option<WantedAddress>, String> {
+        if !matches!(argument, Argument::Struct(_) | Argument::List(_)) {
+            return Ok(None);
+        }
+        let part = |names: [&str; 2]| {
+            let part = names.iter().find_map(|name| self.part(argument, name));
+            part.filter(|part| !matches!(part, Argument::Any))
+        };
+        let port = part(["sin_port", "sin6_port"]).map(|port| self.value(port)).transpose()?;
+        let ip = part(["sin_addr", "sin6_addr"]).map(|ip| self.ip(ip)).transpose()?;
+        Ok(Some(WantedAddress { ip, port }))
     }
 
     fn ip(&self, argument: &Argument) -> Result<IpAddr, String> {

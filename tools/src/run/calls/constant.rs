@@ -30,12 +30,12 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("SHUT_RD", 0),
     ("SHUT_WR", 1),
     ("SHUT_RDWR", 2),
-    ("MSG_OOB", 1),
+    ("MSG_OOB", MSG_OOB),
     ("MSG_PEEK", MSG_PEEK),
-    ("MSG_TRUNC", 0x20),
+    ("MSG_TRUNC", MSG_TRUNC),
     ("MSG_DONTWAIT", MSG_DONTWAIT),
-    ("MSG_EOR", 0x80),
-    ("MSG_WAITALL", 0x100),
+    ("MSG_EOR", MSG_EOR),
+    ("MSG_WAITALL", MSG_WAITALL),
     ("MSG_NOSIGNAL", 0x4000),
     ("MSG_MORE", MSG_MORE),
     ("MSG_FASTOPEN", MSG_FASTOPEN),
@@ -82,7 +82,11 @@ const CONSTANTS: &[(&str, i64)] = &[
 ];
 
 pub(in crate::run) const O_NONBLOCK: i64 = 0x800;
+pub(super) const MSG_OOB: i64 = 1;
 pub(in crate::run) const MSG_PEEK: i64 = 2;
+pub(in crate::run) const MSG_TRUNC: i64 = 0x20;
+pub(super) const MSG_EOR: i64 = 0x80;
+pub(super) const MSG_WAITALL: i64 = 0x100;
 pub(super) const MSG_DONTWAIT: i64 = 0x40;
 pub(super) const MSG_MORE: i64 = 0x8000;
 pub(super) const MSG_FASTOPEN: i64 = 0x2000_0000;
@@ -99,6 +103,7 @@ const ERRNOS: &[(&str, i64)] = &[
     ("EWOULDBLOCK", 11),
     ("ENOMEM", 12),
     ("EACCES", 13),
+    ("EEXIST", 17),
     ("EINVAL", 22),
     ("EPIPE", 32),
     ("EPROTO", 71),

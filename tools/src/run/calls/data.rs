@@ -2,31 +2,49 @@
 
 use std::net::SocketAddr;
 
-use super::constant::{MSG_FASTOPEN, MSG_MORE, MSG_PEEK};
+use super::constant::{MSG_FASTOPEN, MSG_PEEK, MSG_TRUNC};
 use super::fd::{Fd, Kind};
 use super::open::renew_flow;
-use super::{Args, Outcome, Process, Progress, fails, or_blocks, returns};
+use super::{Args, Outcome, Process, Progress, fails, halted, returns};
 use crate::run::flow::{first_wrong, pattern_bytes};
 use crate::run::world::World;
 
-pub(super) fn receive(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
+pub(super) fn receive(
+    process: &mut Process,
+    world: &mut World,
+    args: &Args<'_>,
+    progress: &mut Progress,
+) -> Result<Outcome, String> {
     let (room, flags) = (args.bytes()?, args.flags()?);
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     let mut buffer = vec![0; room];
-    let peeks = flags & MSG_PEEK != 0;
-    let taken = match fd.receive(&mut world.stack, world.wire.now, &mut buffer, peeks) {
-        Ok(taken) => taken.bytes,
-        Err("EAGAIN") => return Ok(or_blocks(fd, flags)),
-        Err(errno) => return fails(errno),
+    let before = progress.pending.bytes;
+    let result =
+        fd.receive_waiting(&mut world.stack, world.wire.now, &mut buffer, flags, &mut progress.pending);
+    let is_stream = fd.kind == Kind::Stream;
+    // What came before the call waited was looked at then.
+    let new = match result {
+        Ok(taken) if flags & MSG_PEEK != 0 || !is_stream => &buffer[..taken.bytes],
+        _ => &buffer[before..progress.pending.bytes],
     };
-    let (begin, what) = if fd.kind == Kind::Datagram { (0, "datagram") } else { (fd.read, "stream") };
-    if let Some(at) = first_wrong(begin, &buffer[..taken]) {
+    let (begin, what) = if is_stream { (fd.read, "stream") } else { (0, "datagram") };
+    if !(is_stream && flags & MSG_TRUNC != 0)
+        && let Some(at) = first_wrong(begin, new)
+    {
         return Err(format!("byte {at} of the {what} is not the one that arrived there"));
     }
-    if !peeks && fd.kind == Kind::Stream {
-        fd.read = fd.read.wrapping_add(taken as u32);
+    if is_stream && flags & MSG_PEEK == 0 {
+        fd.read = fd.read.wrapping_add(new.len() as u32);
     }
-    returns(taken)
+    match result {
+        Ok(taken) => {
+            if let Some(wanted) = args.wanted_sender()? {
+                wanted.check(&args.call.name, taken.from)?;
+            }
+            returns(taken.answer)
+        }
+        Err(halt) => halted(halt),
+    }
 }
 
 pub(super) fn send(
@@ -42,15 +60,22 @@ pub(super) fn send(
     if flags & MSG_FASTOPEN != 0 {
         return send_fast_open(fd, world, count, to.unwrap_or(default), progress);
     }
-    if fd.kind != Kind::Datagram {
-        return send_stream(fd, world, count, flags, progress);
+    let (stack, now) = (&mut world.stack, world.wire.now);
+    let is_stream = fd.kind != Kind::Datagram;
+    let is_connected = fd.id.is_some_and(|id| stack.peer_addr(id).is_ok());
+    let to = match is_stream {
+        true => None,
+        false => to.or((args.call.name == "sendto" && !is_connected).then_some(default)),
+    };
+    let before = progress.pending.bytes;
+    let begin = if is_stream { fd.written.wrapping_sub(before as u32) } else { 0 };
+    let result = fd.send_waiting(stack, now, &pattern_bytes(begin, count), flags, to, &mut progress.pending);
+    if is_stream {
+        fd.written = fd.written.wrapping_add((progress.pending.bytes - before) as u32);
     }
-    let is_connected = fd.id.is_some_and(|id| world.stack.peer_addr(id).is_ok());
-    let to = to.or((args.call.name == "sendto" && !is_connected).then_some(default));
-    match fd.send(&mut world.stack, world.wire.now, &pattern_bytes(0, count), to, false) {
+    match result {
         Ok(sent) => returns(sent),
-        Err("EAGAIN") => Ok(or_blocks(fd, flags)),
-        Err(errno) => fails(errno),
+        Err(halt) => halted(halt),
     }
 }
 
@@ -65,7 +90,7 @@ fn send_fast_open(
     if !progress.begun {
         match fd.connect_with_data(&mut world.stack, world.wire.now, to, &pattern_bytes(0, count)) {
             Ok(taken) => {
-                progress.bytes = taken;
+                progress.pending.bytes = taken;
                 fd.written = taken as u32;
             }
             Err("EINPROGRESS") => {}
@@ -76,39 +101,15 @@ fn send_fast_open(
         }
     }
     if fd.nonblocking {
-        return if progress.bytes > 0 { returns(progress.bytes) } else { fails("EINPROGRESS") };
+        return if progress.pending.bytes > 0 {
+            returns(progress.pending.bytes)
+        } else {
+            fails("EINPROGRESS")
+        };
     }
     match fd.connect(&mut world.stack, world.wire.now, to, true) {
-        Ok(()) => returns(progress.bytes),
+        Ok(()) => returns(progress.pending.bytes),
         Err("EAGAIN") => Ok(Outcome::Blocks),
         Err(errno) => fails(errno),
     }
-}
-
-fn send_stream(
-    fd: &mut Fd,
-    world: &mut World,
-    count: usize,
-    flags: i64,
-    progress: &mut Progress,
-) -> Result<Outcome, String> {
-    loop {
-        let bytes = pattern_bytes(fd.written, count - progress.bytes);
-        match fd.send(&mut world.stack, world.wire.now, &bytes, None, flags & MSG_MORE != 0) {
-            Ok(taken) => {
-                progress.bytes += taken;
-                fd.written = fd.written.wrapping_add(taken as u32);
-                if progress.bytes == count {
-                    break;
-                }
-            }
-            Err("EAGAIN") if progress.bytes > 0 && matches!(or_blocks(fd, flags), Outcome::Returns(_)) => {
-                break;
-            }
-            Err("EAGAIN") => return Ok(or_blocks(fd, flags)),
-            Err(_) if progress.bytes > 0 => break,
-            Err(errno) => return fails(errno),
-        }
-    }
-    returns(progress.bytes)
 }

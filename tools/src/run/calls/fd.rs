@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use ustack::SocketId;
 use ustack::socket::table::IpOptions;
+use ustack::time::Duration;
 use ustack::{tcp, udp};
 
 use crate::run::settings::Settings;
@@ -27,6 +28,12 @@ pub struct Fd {
     pub(super) keepalive: tcp::Keepalive,
     pub(super) udp: udp::Options,
     pub(super) ip: IpOptions,
+    /// Bytes that a datagram socket keeps, if that was said: received and to be sent.
+    pub(super) udp_buffers: (Option<usize>, Option<usize>),
+    /// How long a call waits to receive or to accept; `None` for ever.
+    pub recv_timeout: Option<Duration>,
+    /// The same to send or to connect.
+    pub send_timeout: Option<Duration>,
     /// Bytes written and read: where in each stream it stands.
     pub(super) written: u32,
     pub(super) read: u32,
@@ -60,6 +67,9 @@ impl Fd {
             keepalive: settings.keepalive,
             udp: udp::Options::default(),
             ip: IpOptions::default(),
+            udp_buffers: (None, None),
+            recv_timeout: None,
+            send_timeout: None,
             written: 0,
             read: 0,
             told: false,

@@ -9,6 +9,7 @@ mod open;
 mod poll;
 mod socket;
 mod sockopt;
+mod transfer;
 
 use ustack::time::{Duration, Instant};
 
@@ -16,15 +17,19 @@ use super::host::{Answer, Blocked};
 use super::scope::Scope;
 use super::script::CallSpec;
 use super::world::World;
-pub(super) use args::Args;
-pub(super) use constant::{FIONREAD, MSG_PEEK, O_NONBLOCK, SIOCOUTQ, SIOCOUTQNSD, constant, errno_name};
+pub(super) use args::{Args, WantedAddress};
+pub(super) use constant::{
+    FIONREAD, MSG_PEEK, MSG_TRUNC, O_NONBLOCK, SIOCOUTQ, SIOCOUTQNSD, constant, errno_name,
+};
 pub use constant::{errno, errno_of};
 pub(super) use fd::Fds;
 pub use fd::{Fd, Kind};
+pub(super) use keys::KeyCall;
 pub(super) use poll::words;
-pub use socket::{Errno, Taken};
+pub use socket::Errno;
 pub use sockopt::OptionValue;
 pub(super) use sockopt::{expect, given};
+pub use transfer::{Halt, Pending, Taken};
 
 /// The calls that there are.
 pub(super) const NAMES: &[&str] = &[
@@ -66,10 +71,8 @@ pub(super) struct Process {
 pub(super) struct Progress {
     /// It has been tried before.
     begun: bool,
-    /// Bytes written.
-    bytes: usize,
-    /// When `poll` gives up.
-    deadline: Option<Instant>,
+    /// What it has done, and when it gives up.
+    pending: Pending,
 }
 
 /// How far a call came.
@@ -126,7 +129,7 @@ impl Process {
 
     /// When a call that blocks gives up by itself.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.blocked.as_ref().and_then(|(_, progress)| progress.deadline)
+        self.blocked.as_ref().and_then(|(_, progress)| progress.pending.deadline)
     }
 
     fn attempt(
@@ -141,9 +144,9 @@ impl Process {
             "socket" => open::socket(self, world, &args),
             "bind" => open::bind(self, world, &args),
             "listen" => open::listen(self, world, &args),
-            "accept" | "accept4" => open::accept(self, world, &args),
+            "accept" | "accept4" => open::accept(self, world, &args, progress),
             "connect" => open::connect(self, world, &args, progress),
-            "read" | "recv" | "recvfrom" | "readv" | "recvmsg" => data::receive(self, world, &args),
+            "read" | "recv" | "recvfrom" | "readv" | "recvmsg" => data::receive(self, world, &args, progress),
             "write" | "send" | "sendto" | "writev" | "sendmsg" => data::send(self, world, &args, progress),
             "shutdown" => open::shutdown(self, world, &args),
             "close" => open::close(self, world, &args),
@@ -159,12 +162,11 @@ impl Process {
     }
 }
 
-/// What a call answers at once, or that it must wait, where the socket allows that.
-fn or_blocks(fd: &Fd, flags: i64) -> Outcome {
-    if fd.nonblocking || flags & constant::MSG_DONTWAIT != 0 {
-        Outcome::Returns(Answer::error("EAGAIN"))
-    } else {
-        Outcome::Blocks
+/// A call that could not do its work fails, or waits.
+fn halted(halt: Halt) -> Result<Outcome, String> {
+    match halt {
+        Halt::Fails(errno) => fails(errno),
+        Halt::Waits(_) => Ok(Outcome::Blocks),
     }
 }
 

@@ -6,7 +6,7 @@ use ustack::SocketId;
 use ustack::wire::ip::Protocol;
 
 use super::fd::{Fd, Kind};
-use super::{Args, Outcome, Process, Progress, fails, or_blocks, returns};
+use super::{Args, Halt, Outcome, Process, Progress, fails, halted, returns};
 use crate::run::settings::IpVersion;
 use crate::run::world::World;
 
@@ -59,14 +59,25 @@ pub(super) fn listen(process: &mut Process, world: &mut World, args: &Args<'_>) 
     }
 }
 
-pub(super) fn accept(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
+pub(super) fn accept(
+    process: &mut Process,
+    world: &mut World,
+    args: &Args<'_>,
+    progress: &mut Progress,
+) -> Result<Outcome, String> {
     let Some(listener) = args.fd(&process.fds)? else { return fails("EBADF") };
     let flags = if args.call.name == "accept4" { args.int_or(3, 0)? } else { 0 };
     let accepted = match listener.accept(&mut world.stack, world.wire.now) {
         Ok(accepted) => accepted,
-        Err("EAGAIN") => return Ok(or_blocks(listener, 0)),
+        Err("EAGAIN") => {
+            let (now, timeout) = (world.wire.now, listener.recv_timeout);
+            return halted(listener.wait(now, 0, timeout, &mut progress.pending));
+        }
         Err(errno) => return fails(errno),
     };
+    if let (Some(wanted), Some(id)) = (args.wanted_address(1)?, accepted.id) {
+        wanted.check("accept", world.stack.peer_addr(id).ok())?;
+    }
     let fd = Fd { nonblocking: flags & SOCK_NONBLOCK != 0, ..accepted };
     let number = args.new_fd(&process.fds)?;
     process.fds.insert(number, fd)?;
@@ -77,7 +88,7 @@ pub(super) fn connect(
     process: &mut Process,
     world: &mut World,
     args: &Args<'_>,
-    progress: &Progress,
+    progress: &mut Progress,
 ) -> Result<Outcome, String> {
     let default = world.wire.socket_address(world.wire.settings.remote(), world.wire.settings.connect_port);
     let remote = args.address(1)?.unwrap_or(default);
@@ -92,7 +103,11 @@ pub(super) fn connect(
     }
     match result {
         Ok(()) => returns(0),
-        Err("EAGAIN") => Ok(Outcome::Blocks),
+        Err("EAGAIN") => match fd.wait(world.wire.now, 0, fd.send_timeout, &mut progress.pending) {
+            // It goes on behind the call.
+            Halt::Fails(_) => fails("EINPROGRESS"),
+            Halt::Waits(_) => Ok(Outcome::Blocks),
+        },
         Err(errno) => fails(errno),
     }
 }

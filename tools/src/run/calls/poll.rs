@@ -23,8 +23,8 @@ pub(super) fn poll(
     let Argument::List(list) = args.get(0)? else {
         return Err("poll asks about a list: [{fd=4, events=POLLIN}]".into());
     };
-    if progress.deadline.is_none() {
-        progress.deadline = after_ms(world.wire.now, args.int(2)?);
+    if progress.pending.deadline.is_none() {
+        progress.pending.deadline = after_ms(world.wire.now, args.int(2)?);
     }
     let mut ready = Vec::new();
     for entry in list {
@@ -35,7 +35,7 @@ pub(super) fn poll(
         ready.push((number, revents, field("revents")));
     }
     let count = ready.iter().filter(|(_, revents, _)| *revents != 0).count();
-    if count == 0 && progress.deadline.is_none_or(|deadline| world.wire.now < deadline) {
+    if count == 0 && progress.pending.deadline.is_none_or(|deadline| world.wire.now < deadline) {
         return Ok(Outcome::Blocks);
     }
     for (number, revents, wanted) in ready {

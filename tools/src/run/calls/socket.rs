@@ -11,6 +11,7 @@ use ustack::{Error, SocketId, Stack};
 
 use super::constant::{FIONREAD, SIOCOUTQ, SIOCOUTQNSD, errno_of};
 use super::fd::{Fd, Kind};
+use super::transfer::Taken;
 
 /// An error by its name: `"EAGAIN"`. [`super::errno`] has its number.
 pub type Errno = &'static str;
@@ -21,15 +22,6 @@ const OUT: i64 = 0x4;
 const ERR: i64 = 0x8;
 const HUP: i64 = 0x10;
 const RDHUP: i64 = 0x2000;
-
-/// What was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Bytes written into the buffer; 0 is the end of a stream.
-    pub bytes: usize,
-    /// Who sent the datagram.
-    pub from: Option<SocketAddr>,
-}
 
 impl Fd {
     /// What the socket is ready for, in the bits of `poll`.
@@ -155,31 +147,41 @@ impl Fd {
         }
     }
 
-    /// Takes what arrived, or looks at it.
+    /// Takes the next bytes of a stream, or looks at them.
     ///
     /// # Errors
     /// `EAGAIN` if there is nothing; what ended the connection, once.
-    pub fn receive(
+    pub(super) fn receive(
         &mut self,
         stack: &mut Stack,
         now: Instant,
         buffer: &mut [u8],
         peeks: bool,
+    ) -> Result<usize, Errno> {
+        let (Kind::Stream, Some(id)) = (self.kind, self.id) else { return Err("ENOTCONN") };
+        let result = if peeks { stack.tcp_peek(id, buffer) } else { stack.tcp_recv(now, id, buffer) };
+        self.tell_of(result)
+    }
+
+    /// Takes the next datagram, or looks at it; the answer is how long it was.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none; what ICMP said about an earlier one.
+    pub(super) fn receive_datagram(
+        &mut self,
+        stack: &mut Stack,
+        buffer: &mut [u8],
+        peeks: bool,
     ) -> Result<Taken, Errno> {
-        match (self.kind, self.id) {
-            (Kind::Datagram, None) => Err("EAGAIN"),
-            (Kind::Datagram, Some(id)) => {
-                let result =
-                    if peeks { stack.udp_peek_from(id, buffer) } else { stack.udp_recv_from(id, buffer) };
-                let received = result.map_err(|error| errno_of(&error))?;
-                Ok(Taken { bytes: received.copied, from: Some(received.arrival.from) })
-            }
-            (Kind::Stream, Some(id)) => {
-                let result = if peeks { stack.tcp_peek(id, buffer) } else { stack.tcp_recv(now, id, buffer) };
-                self.tell_of(result).map(|bytes| Taken { bytes, from: None })
-            }
-            (Kind::Stream | Kind::Listener, _) => Err("ENOTCONN"),
-        }
+        let id = self.id.ok_or("EAGAIN")?;
+        let result = if peeks { stack.udp_peek_from(id, buffer) } else { stack.udp_recv_from(id, buffer) };
+        let received = result.map_err(|error| errno_of(&error))?;
+        Ok(Taken {
+            answer: received.length,
+            bytes: received.copied,
+            from: Some(received.arrival.from),
+            is_cut: received.truncated(),
+        })
     }
 
     /// Hands over bytes to send: of a stream as many as there is room for, of a datagram all. `more` says that what
@@ -234,7 +236,14 @@ impl Fd {
         let local = self.bound.unwrap_or_else(|| any(self.v6));
         let id = stack.udp_bind_with(local, self.udp).map_err(|error| errno_of(&error))?;
         self.id = Some(id);
+        self.size_datagram_buffers(stack)?;
         Ok(id)
+    }
+
+    /// `SO_RCVBUF` and `SO_SNDBUF` of a datagram socket that is open.
+    pub(super) fn size_datagram_buffers(&self, stack: &mut Stack) -> Result<(), Errno> {
+        let (Some(id), (receive, send)) = (self.id, self.udp_buffers) else { return Ok(()) };
+        stack.udp_set_buffers(id, receive, send).map_err(|error| errno_of(&error))
     }
 
     /// Connects with as much of `bytes` in the SYN as may be (`MSG_FASTOPEN`, RFC 7413); answers how many were taken.

@@ -3,14 +3,15 @@
 use ustack::tcp::congestion::Algorithm;
 use ustack::tcp::{EcnPolicy, Keepalive, MtuProbing, TcpInfo};
 use ustack::time::{Duration, Instant};
-use ustack::{Error, Stack};
+use ustack::{Error, Stack, udp};
 
 use super::constant::{errno, errno_of};
 use super::fd::{Fd, Kind};
-use super::keys;
+use super::keys::{self, KeyCall};
 use super::socket::{Errno, apply_ip};
 use super::{Args, Outcome, Process, fails, returns};
-use crate::run::script::Argument;
+use crate::run::script::{Argument, CallResult};
+use crate::run::tcp_info;
 use crate::run::world::World;
 
 /// What an option is, or is to be.
@@ -22,21 +23,32 @@ pub enum OptionValue {
     Text(String),
     /// How long `close` may take, if that is limited.
     Linger(Option<Duration>),
+    /// How long a call may wait; `None` for ever.
+    Timeout(Option<Duration>),
+    /// `struct tcp_info`, as long as the kernel writes it.
+    Info(Vec<u8>),
 }
 
 /// `setsockopt(3, SOL_TCP, TCP_NODELAY, [1], 4) = 0`
 pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
-    let name = args.name(2)?;
-    match name {
-        "TCP_MD5SIG" | "TCP_AO_ADD_KEY" => return keys::add(process, world, args),
-        "TCP_AO_INFO" => return keys::ask(process, world, args),
-        _ => {}
+    if let Some(call) = KeyCall::read(args)? {
+        return keys::set(process, world, args, &call);
     }
+    let name = args.name(2)?;
     let value = given(args, name)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
     match fd.set_option(&mut world.stack, world.wire.now, name, value) {
         Ok(()) => returns(0),
+        Err("ENOPROTOOPT") => unknown(args, name),
         Err(errno) => fails(errno),
+    }
+}
+
+/// The stack has no such option: a script that does not expect that is told so.
+fn unknown(args: &Args<'_>, name: &str) -> Result<Outcome, String> {
+    match args.call.result {
+        CallResult::Is(_, Some(_)) => fails("ENOPROTOOPT"),
+        _ => Err(format!("the stack has no socket option {name} (ENOPROTOOPT)")),
     }
 }
 
@@ -44,7 +56,11 @@ pub(super) fn set(process: &mut Process, world: &mut World, args: &Args<'_>) -> 
 pub(super) fn get(process: &mut Process, world: &mut World, args: &Args<'_>) -> Result<Outcome, String> {
     let name = args.name(2)?;
     let Some(fd) = process.fds.get_mut(args.int(0)?) else { return fails("EBADF") };
-    let Some(value) = fd.option(&mut world.stack, name) else { return fails("ENOPROTOOPT") };
+    let value = match fd.option(&mut world.stack, world.wire.now, name) {
+        Ok(value) => value,
+        Err("ENOPROTOOPT") => return unknown(args, name),
+        Err(errno) => return fails(errno),
+    };
     expect(args, name, &value)?;
     returns(0)
 }
@@ -55,6 +71,7 @@ pub(in crate::run) fn given(args: &Args<'_>, name: &str) -> Result<OptionValue, 
     Ok(match name {
         "TCP_CONGESTION" => OptionValue::Text(args.text(value)?),
         "SO_LINGER" => OptionValue::Linger(read_linger(value, args)?),
+        "SO_RCVTIMEO" | "SO_SNDTIMEO" => OptionValue::Timeout(read_timeout(value, args)?),
         _ => OptionValue::Int(args.value(value)?),
     })
 }
@@ -70,14 +87,40 @@ pub(in crate::run) fn expect(args: &Args<'_>, name: &str, value: &OptionValue) -
             let seconds = linger.map_or(0, Duration::as_secs);
             answers(format!("{{onoff={}, linger={seconds}}}", u8::from(linger.is_some())))
         }
+        (wanted, OptionValue::Timeout(timeout)) if read_timeout(wanted, args)? != *timeout => {
+            let micros = timeout.unwrap_or_default().as_micros();
+            answers(format!("{{tv_sec={}, tv_usec={}}}", micros / 1_000_000, micros % 1_000_000))
+        }
+        (Argument::Struct(parts), OptionValue::Info(bytes)) => parts.iter().try_for_each(|(name, wanted)| {
+            let field = name.strip_prefix("tcpi_").and_then(|name| tcp_info::field(bytes, name));
+            match field {
+                None => Err(format!("there is no {name} in struct tcp_info")),
+                Some(_) if matches!(wanted, Argument::Any) => Ok(()),
+                Some(value) if args.value(wanted)? == value => Ok(()),
+                Some(value) => answers(format!("{{{name}={value}}}")),
+            }
+        }),
         _ => Ok(()),
     }
 }
 
 impl Fd {
-    /// What an option is; `None` if there is none of that name. Asking for `SO_ERROR` takes it away.
-    pub fn option(&mut self, stack: &mut Stack, name: &str) -> Option<OptionValue> {
-        current(self, stack, name)
+    /// What an option is. Asking for `SO_ERROR` takes it away.
+    ///
+    /// # Errors
+    /// There is no such option, or not now.
+    pub fn option(&mut self, stack: &mut Stack, now: Instant, name: &str) -> Result<OptionValue, Errno> {
+        match name {
+            "TCP_INFO" if self.kind != Kind::Datagram => {
+                let info = self.id.and_then(|id| stack.tcp_info_at(now, id).ok()).unwrap_or_default();
+                Ok(OptionValue::Info(tcp_info::write(&info)))
+            }
+            "IP_MTU" | "IPV6_MTU" => {
+                let info = self.id.and_then(|id| stack.tcp_info(id).ok()).ok_or("ENOTCONN")?;
+                Ok(OptionValue::Int(info.pmtu.into()))
+            }
+            _ => current(self, stack, name).ok_or("ENOPROTOOPT"),
+        }
     }
 
     /// Sets the option of that name: `"SO_LINGER"`.
@@ -101,7 +144,10 @@ impl Fd {
                 apply_ip(stack, id, self.ip);
                 stack.tcp_configure(now, id, self.tcp.clone())
             }
-            Kind::Datagram => stack.udp_set_options(id, self.udp),
+            Kind::Datagram => {
+                self.size_datagram_buffers(stack)?;
+                stack.udp_set_options(id, self.udp)
+            }
         };
         result.map_err(|error| errno_of(&error))
     }
@@ -118,6 +164,11 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
             fd.tcp.linger = linger;
             return Ok(());
         }
+        OptionValue::Timeout(timeout) => {
+            *(if name == "SO_SNDTIMEO" { &mut fd.send_timeout } else { &mut fd.recv_timeout }) = timeout;
+            return Ok(());
+        }
+        OptionValue::Info(_) => return Err("ENOPROTOOPT"),
         OptionValue::Int(number) => number,
     };
     let seconds = || u64::try_from(number).map(Duration::from_secs).unwrap_or_default();
@@ -127,10 +178,20 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
     let mut keepalive = fd.keepalive;
     match name {
         "SO_REUSEADDR" => fd.udp.reuse_address = on,
-        "SO_REUSEPORT" => {}
         "SO_BROADCAST" => fd.udp.broadcast = on,
+        "SO_SNDBUF" | "SO_SNDBUFFORCE" if fd.kind == Kind::Datagram => fd.udp_buffers.1 = Some(bytes()),
+        "SO_RCVBUF" | "SO_RCVBUFFORCE" if fd.kind == Kind::Datagram => fd.udp_buffers.0 = Some(bytes()),
         "SO_SNDBUF" | "SO_SNDBUFFORCE" => (fd.tcp.send_buffer, fd.tcp.send_tuning) = (bytes(), false),
         "SO_RCVBUF" | "SO_RCVBUFFORCE" => (fd.tcp.recv_buffer, fd.tcp.recv_tuning) = (bytes(), false),
+        "SO_RCVLOWAT" => fd.tcp.recv_lowat = usize::try_from(number).unwrap_or(usize::MAX).max(1),
+        // As Linux has it: all bits stand for no limit.
+        "SO_MAX_PACING_RATE" => {
+            fd.tcp.max_pacing_rate = u64::try_from(number).ok().filter(|&rate| rate != u64::from(u32::MAX));
+        }
+        "TCP_NOTSENT_LOWAT" => {
+            let mark = usize::try_from(number).ok().filter(|&mark| mark > 0 && mark != u32::MAX as usize);
+            fd.tcp.notsent_lowat = mark;
+        }
         "SO_KEEPALIVE" => fd.tcp.keepalive = on.then_some(keepalive),
         "TCP_KEEPIDLE" => keepalive.time = seconds(),
         "TCP_KEEPINTVL" => keepalive.interval = seconds(),
@@ -164,7 +225,7 @@ fn change(fd: &mut Fd, name: &str, value: OptionValue) -> Result<(), Errno> {
             fd.udp.tos = small();
         }
         "IP_MTU_DISCOVER" | "IPV6_MTU_DISCOVER" => fd.udp.dont_fragment = number == 2,
-        "IPV6_V6ONLY" => fd.udp.only_v6 = on,
+        "IPV6_V6ONLY" => (fd.tcp.only_v6, fd.udp.only_v6) = (on, on),
         _ => return Err("ENOPROTOOPT"),
     }
     set_keepalive(fd, keepalive);
@@ -188,6 +249,19 @@ fn current(fd: &mut Fd, stack: &mut Stack, name: &str) -> Option<OptionValue> {
         "SO_ACCEPTCONN" => truth(fd.kind == Kind::Listener),
         "SO_REUSEADDR" => truth(fd.udp.reuse_address),
         "SO_BROADCAST" => truth(fd.udp.broadcast),
+        "SO_SNDBUF" if fd.kind == Kind::Datagram => {
+            datagram_buffer(fd.udp_buffers.1, udp::Buffers::default().send)
+        }
+        "SO_RCVBUF" if fd.kind == Kind::Datagram => {
+            datagram_buffer(fd.udp_buffers.0, udp::Buffers::default().receive)
+        }
+        "SO_RCVLOWAT" => OptionValue::Int(i64::try_from(fd.tcp.recv_lowat).unwrap_or(i64::MAX)),
+        "SO_RCVTIMEO" => OptionValue::Timeout(fd.recv_timeout),
+        "SO_SNDTIMEO" => OptionValue::Timeout(fd.send_timeout),
+        "SO_MAX_PACING_RATE" => {
+            OptionValue::Int(fd.tcp.max_pacing_rate.map_or(u32::MAX.into(), |rate| rate as i64))
+        }
+        "TCP_NOTSENT_LOWAT" => OptionValue::Int(fd.tcp.notsent_lowat.unwrap_or(0) as i64),
         "SO_SNDBUF" => OptionValue::Int(fd.tcp.send_buffer as i64),
         "SO_RCVBUF" => OptionValue::Int(fd.tcp.recv_buffer as i64),
         "SO_KEEPALIVE" => truth(fd.tcp.keepalive.is_some()),
@@ -243,6 +317,20 @@ fn take_error(fd: &mut Fd, stack: &mut Stack) -> i64 {
             errno(errno_of(&error)).unwrap_or(0)
         }
     }
+}
+
+fn datagram_buffer(said: Option<usize>, default: usize) -> OptionValue {
+    OptionValue::Int(said.unwrap_or(default) as i64)
+}
+
+/// `{tv_sec=1, tv_usec=0}`; zero is for ever.
+fn read_timeout(value: &Argument, args: &Args<'_>) -> Result<Option<Duration>, String> {
+    let part = |name| {
+        let part = args.part(value, name).ok_or("a timeout is written {tv_sec=1, tv_usec=0}")?;
+        args.value(part).map(|number| u64::try_from(number).unwrap_or(0))
+    };
+    let span = Duration::from_secs(part("tv_sec")?) + Duration::from_micros(part("tv_usec")?);
+    Ok((!span.is_zero()).then_some(span))
 }
 
 /// `{onoff=1, linger=0}`

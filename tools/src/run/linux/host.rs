@@ -94,7 +94,7 @@ impl Host for Linux {
     }
 
     fn handle_packet(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let why = Why::new(Reason::Foreign);
+        let why = &Why::FOREIGN;
         let frame = TxFrame { head: bytes, body: [&[]; 2], offload: Offload::NONE, why };
         self.tun.send(self.wire.now, &frame).map_err(|error| format!("the TUN takes no packet: {error}"))
     }

@@ -6,52 +6,42 @@ use std::fs;
 use std::path::Path;
 
 use crate::run::expr::Value;
+use crate::run::tcp_info;
 
-/// Names in `struct tcp_info` after `tcpi_`, with offset and bytes of each.
-const FIELDS: &[(&str, usize, usize)] = &[
-    ("state", 0, 1),
-    ("ca_state", 1, 1),
-    ("retransmits", 2, 1),
-    ("probes", 3, 1),
-    ("backoff", 4, 1),
-    ("options", 5, 1),
-    ("snd_mss", 16, 4),
-    ("rcv_mss", 20, 4),
-    ("unacked", 24, 4),
-    ("sacked", 28, 4),
-    ("lost", 32, 4),
-    ("retrans", 36, 4),
-    ("fackets", 40, 4),
-    ("pmtu", 60, 4),
-    ("rcv_ssthresh", 64, 4),
-    ("snd_ssthresh", 76, 4),
-    ("snd_cwnd", 80, 4),
-    ("advmss", 84, 4),
-    ("reordering", 88, 4),
-    ("rcv_space", 96, 4),
-    ("total_retrans", 100, 4),
-    ("bytes_acked", 120, 8),
-    ("bytes_received", 128, 8),
-    ("segs_out", 136, 4),
-    ("segs_in", 140, 4),
-    ("notsent_bytes", 144, 4),
-    ("data_segs_in", 152, 4),
-    ("data_segs_out", 156, 4),
-    ("delivered", 192, 4),
-    ("delivered_ce", 196, 4),
-    ("bytes_sent", 200, 8),
-    ("bytes_retrans", 208, 8),
-    ("dsack_dups", 216, 4),
-    ("reord_seen", 220, 4),
-    ("rcv_ooopack", 224, 4),
-    ("snd_wnd", 228, 4),
-    ("rcv_wnd", 232, 4),
-    ("total_rto", 240, 2),
-    ("total_rto_recoveries", 242, 2),
+/// Names in `struct tcp_info` of what is measured in time, or by it.
+const TIMED: &[&str] = &[
+    "rto",
+    "ato",
+    "last_data_sent",
+    "last_ack_sent",
+    "last_data_recv",
+    "last_ack_recv",
+    "rtt",
+    "rttvar",
+    "rcv_rtt",
+    "pacing_rate",
+    "min_rtt",
+    "delivery_rate",
+    "busy_time",
+    "rwnd_limited",
+    "sndbuf_limited",
+    "total_rto_time",
 ];
 
-/// Both shifts share one byte.
-const SHIFTS: usize = 6;
+/// Our names of the states in the order of Linux's numbers, which begin with 1.
+const STATES: &[&str] = &[
+    "Established",
+    "SynSent",
+    "SynReceived",
+    "FinWait1",
+    "FinWait2",
+    "TimeWait",
+    "Closed",
+    "CloseWait",
+    "LastAck",
+    "Listen",
+    "Closing",
+];
 
 /// Names of ours that are one of Linux's.
 const OURS: &[(&str, &str)] = &[
@@ -64,6 +54,33 @@ const OURS: &[(&str, &str)] = &[
     ("dsacks_in", "dsack_dups"),
     ("out_of_order", "rcv_ooopack"),
     ("backoff", "backoff"),
+];
+
+/// Where the kernel counts.
+const GROUPS: &[(&str, &str)] = &[
+    ("net/netstat", "TcpExt"),
+    ("net/netstat", "IpExt"),
+    ("net/snmp", "Tcp"),
+    ("net/snmp", "Udp"),
+    ("net/snmp", "Icmp"),
+    ("net/snmp", "Ip"),
+];
+
+/// Counters whose names of ours are not those of Linux in small letters.
+const SIGNATURES: &[(&str, &str)] = &[
+    ("md5_not_found", "TCPMD5NotFound"),
+    ("md5_unexpected", "TCPMD5Unexpected"),
+    ("md5_failure", "TCPMD5Failure"),
+    ("ao_good", "TCPAOGood"),
+    ("ao_bad", "TCPAOBad"),
+    ("ao_key_not_found", "TCPAOKeyNotFound"),
+    ("ao_required", "TCPAORequired"),
+    ("fast_open_active", "TCPFastOpenActive"),
+    ("fast_open_active_fail", "TCPFastOpenActiveFail"),
+    ("fast_open_passive", "TCPFastOpenPassive"),
+    ("fast_open_passive_fail", "TCPFastOpenPassiveFail"),
+    ("fast_open_listen_overflow", "TCPFastOpenListenOverflow"),
+    ("fast_open_cookie_reqd", "TCPFastOpenCookieReqd"),
 ];
 
 /// The number of that name; `info` is what the kernel wrote.
@@ -80,6 +97,12 @@ pub(super) fn lookup(info: &[u8], name: &str) -> Option<Value> {
             let word = words.get(usize::try_from(field(info, "ca_state")?).ok()?)?;
             return Some(Value::Text((*word).to_owned()));
         }
+        "state" => {
+            let word = STATES.get(usize::try_from(field(info, "state")?).ok()?.checked_sub(1)?)?;
+            return Some(Value::Text((*word).to_owned()));
+        }
+        // Which ECN was agreed on is not told.
+        "ecn" if field(info, "options")? & 8 == 0 => return Some(Value::Text("off".into())),
         _ => field(info, OURS.iter().find(|(ours, _)| *ours == name)?.1)?,
     };
     Some(Value::Int(number))
@@ -87,20 +110,35 @@ pub(super) fn lookup(info: &[u8], name: &str) -> Option<Value> {
 
 /// The counter of that name, of all that happened in the namespace: `tcp_retrans_segs`. `proc` is a thread inside.
 pub(super) fn counted(proc: &Path, name: &str) -> Option<Value> {
+    if let Some(number) = as_nstat(proc, name) {
+        return Some(Value::Int(number));
+    }
+    if let Some((_, theirs)) = SIGNATURES.iter().find(|(ours, _)| *ours == name) {
+        return number(proc, "net/netstat", "TcpExt", theirs).map(Value::Int);
+    }
     let (protocol, counter) = name.split_once('_')?;
     let counter = camel(counter);
     let groups: &[(&str, &str)] = match protocol {
-        "tcp" => &[("net/snmp", "Tcp:"), ("net/netstat", "TcpExt:")],
-        "udp" => &[("net/snmp", "Udp:")],
+        "tcp" => &[("net/snmp", "Tcp"), ("net/netstat", "TcpExt")],
+        "udp" => &[("net/snmp", "Udp")],
         _ => return None,
     };
-    groups.iter().find_map(|(file, group)| {
-        let text = fs::read_to_string(proc.join(file)).ok()?;
-        let mut lines = text.lines().filter(|line| line.split(' ').next() == Some(*group));
-        let (names, numbers) = (lines.next()?, lines.next()?);
-        let place = names.split(' ').position(|name| name == counter)?;
-        numbers.split(' ').nth(place)?.parse().ok().map(Value::Int)
-    })
+    groups.iter().find_map(|(file, group)| number(proc, file, group, &counter)).map(Value::Int)
+}
+
+/// A counter under the name that `nstat` gives it: `TcpExtTCPTimeouts`.
+fn as_nstat(proc: &Path, name: &str) -> Option<i64> {
+    GROUPS.iter().find_map(|(file, group)| number(proc, file, group, name.strip_prefix(group)?))
+}
+
+/// One number of a file with a line of names and a line of numbers for each group.
+fn number(proc: &Path, file: &str, group: &str, counter: &str) -> Option<i64> {
+    let text = fs::read_to_string(proc.join(file)).ok()?;
+    let mut lines =
+        text.lines().filter_map(|line| line.split_once(": ")).filter(|(begin, _)| *begin == group);
+    let ((_, names), (_, numbers)) = (lines.next()?, lines.next()?);
+    let place = names.split(' ').position(|name| name == counter)?;
+    numbers.split(' ').nth(place)?.parse().ok()
 }
 
 /// `retrans_segs` as the kernel writes it: `RetransSegs`.
@@ -113,16 +151,7 @@ fn camel(name: &str) -> String {
 }
 
 fn field(info: &[u8], name: &str) -> Option<i64> {
-    match name {
-        "snd_wscale" => return info.get(SHIFTS).map(|byte| i64::from(byte & 15)),
-        "rcv_wscale" => return info.get(SHIFTS).map(|byte| i64::from(byte >> 4)),
-        _ => {}
-    }
-    let &(_, at, len) = FIELDS.iter().find(|(known, ..)| *known == name)?;
-    let bytes = info.get(at..at + len)?;
-    let mut whole = [0; 8];
-    whole[..len].copy_from_slice(bytes);
-    i64::try_from(u64::from_le_bytes(whole)).ok()
+    tcp_info::field(info, name).filter(|_| !TIMED.contains(&name))
 }
 
 #[cfg(test)]
@@ -130,18 +159,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_from_their_places() {
+    fn windows_are_told_in_bytes_and_times_not_at_all() {
         let mut info = vec![0; 248];
-        info[0] = 1;
-        info[SHIFTS] = 0x57;
         info[16..20].copy_from_slice(&1000u32.to_le_bytes());
         info[80..84].copy_from_slice(&10u32.to_le_bytes());
         let int = |name: &str| lookup(&info, name).and_then(|value| value.int().ok());
-        assert_eq!(int("tcpi_state"), Some(1));
-        assert_eq!((int("tcpi_snd_wscale"), int("tcpi_rcv_wscale")), (Some(7), Some(5)));
-        assert_eq!((int("cwnd"), int("snd_mss")), (Some(10_000), Some(1000)));
+        assert_eq!((int("cwnd"), int("tcpi_snd_mss")), (Some(10_000), Some(1000)));
         assert_eq!((int("tcpi_rtt"), int("paws_rejected")), (None, None));
-        assert_eq!(lookup(&info[..100], "tcpi_bytes_acked").map(|_| ()), None);
     }
 
     #[test]
@@ -151,5 +175,8 @@ mod tests {
         assert!(counted(here, "tcp_out_segs").is_some());
         assert!(counted(here, "tcp_syncookies_sent").is_some());
         assert!(counted(here, "tcp_no_such_thing").is_none());
+        assert!(counted(here, "TcpExtTCPTimeouts").is_some());
+        assert!(counted(here, "IpExtInOctets").is_some());
+        assert!(counted(here, "TcpExtNoSuchThing").is_none());
     }
 }

@@ -2,11 +2,13 @@
 
 use ustack::time::Duration;
 
-use super::{Settings, options, sysctl};
+use super::{Settings, keys, options, sysctl};
 use crate::run::expr::{Expr, Value};
 use crate::run::scope::Scope;
 use crate::run::script::{Action, Argument, CallSpec, Script, Span, Statement, Time};
 
+/// Options that give keys.
+const KEYS: &[&str] = &["TCP_MD5SIG", "TCP_AO_ADD_KEY", "TCP_AO_INFO"];
 /// Rounds of a loop that are looked at.
 const MAX_ROUNDS: i64 = 10_000;
 
@@ -15,6 +17,9 @@ pub(super) fn unfit(script: &Script, settings: &Settings) -> Option<String> {
     if let Some(why) = sysctl::refused(&script.settings) {
         return Some(why);
     }
+    if let Some(what) = sysctl::missing(&script.settings) {
+        return Some(lacks(what));
+    }
     let mut walk = Walk { scope: Scope::new(&script.settings.defined), seconds: 0.0, unknown: None };
     walk.statements(&script.statements);
     let longest: Duration = settings.longest.into();
@@ -22,6 +27,11 @@ pub(super) fn unfit(script: &Script, settings: &Settings) -> Option<String> {
         return Some(format!("it takes {:.0} s of real time", walk.seconds));
     }
     walk.unknown
+}
+
+/// This kernel is too old for it, or built without it.
+fn lacks(what: &str) -> String {
+    format!("{}{what}", super::LACKS)
 }
 
 /// Goes through a script as a run would, without doing anything.
@@ -77,6 +87,9 @@ impl Walk {
 /// Why a call cannot be made on a kernel's socket.
 fn cannot_call(call: &CallSpec) -> Option<String> {
     match (call.name.as_str(), call.arguments.get(2)) {
+        ("setsockopt", Some(Argument::Expr(Expr::Name(name)))) if KEYS.contains(&name.as_str()) => {
+            (!keys::is_there(name)).then(|| lacks(&format!("{name} (CONFIG_TCP_MD5SIG, CONFIG_TCP_AO)")))
+        }
         ("setsockopt" | "getsockopt", Some(Argument::Expr(Expr::Name(name)))) if !options::is_known(name) => {
             Some(format!("the option {name} is not known here"))
         }

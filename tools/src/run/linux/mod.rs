@@ -5,13 +5,14 @@
 //!      └───── calls ────▶ a thread inside: the script's process, on the kernel's sockets
 //! ```
 //!
-//! Each script has a namespace of its own, with the settings that it asks for as sysctls. Time is real, so that what the
-//! kernel sends may miss its moment by a little ([`Settings::tolerance`]), and a run that the machine was too busy for is
-//! repeated. What only our stack can tell (`expect why`, its own counters) is not asked.
+//! Each script has a namespace of its own, with the settings that it asks for as sysctls. Time is real, so that what
+//! the kernel sends may miss its moment by a little ([`Settings::tolerance`]), and a run that the machine was too busy
+//! for is repeated, at last alone. What only our stack can tell (`expect why`, its own counters) is not asked.
 
 mod clock;
 mod host;
 mod info;
+mod keys;
 mod limits;
 mod namespace;
 mod options;
@@ -24,6 +25,9 @@ use super::report::Report;
 use super::runner;
 use super::script::{Mark, Script};
 use host::Linux;
+
+/// How the reason begins for which a script is skipped that another kernel could run.
+pub const LACKS: &str = "this kernel has no ";
 
 /// How scripts are run against Linux.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +92,7 @@ fn attempt(script: &Script, settings: &Settings) -> Report {
 }
 
 /// It failed, and that may be the machine's fault: only a time differs, or the script itself came too late.
-fn is_doubtful(report: &Report, settings: &Settings) -> bool {
+pub(super) fn is_doubtful(report: &Report, settings: &Settings) -> bool {
     let late = report.slip > settings.tolerance.into();
     report.failure.as_ref().is_some_and(|failure| failure.about_time || late)
 }

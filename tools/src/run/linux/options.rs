@@ -58,6 +58,8 @@ mod kinds {
         UserTimeout "TCP_USER_TIMEOUT" libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT;
         SynCnt "TCP_SYNCNT" libc::IPPROTO_TCP, libc::TCP_SYNCNT;
         Linger2 "TCP_LINGER2" libc::IPPROTO_TCP, libc::TCP_LINGER2;
+        IpMtu6 "IPV6_MTU" libc::IPPROTO_IPV6, libc::IPV6_MTU;
+        MaxPacingRate "SO_MAX_PACING_RATE" libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE;
         DeferAccept "TCP_DEFER_ACCEPT" libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT;
         WindowClamp "TCP_WINDOW_CLAMP" libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP;
         NotSentLowat "TCP_NOTSENT_LOWAT" libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT;
@@ -74,6 +76,7 @@ mod kinds {
         V6Only "IPV6_V6ONLY" libc::IPPROTO_IPV6, libc::IPV6_V6ONLY;
     }
 
+    sockopt_impl!(NewestTcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 280]);
     sockopt_impl!(TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 248]);
     sockopt_impl!(OlderTcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 232]);
 
@@ -93,7 +96,8 @@ mod kinds {
     pub(in super::super) fn tcp_info(socket: &Socket) -> Option<Vec<u8>> {
         // What is asked for has to be there in full: each kernel has more than the one before.
         match kernel_version()? {
-            (6, 7..) | (7.., _) => getsockopt(socket, TcpInfo).ok().map(Vec::from),
+            (6, 18..) | (7.., _) => getsockopt(socket, NewestTcpInfo).ok().map(Vec::from),
+            (6, 7..) => getsockopt(socket, TcpInfo).ok().map(Vec::from),
             (5, 4..) | (6, _) => getsockopt(socket, OlderTcpInfo).ok().map(Vec::from),
             _ => None,
         }
@@ -111,12 +115,16 @@ pub(super) use kinds::tcp_info;
 
 /// Whether there is an option of that name.
 pub(super) fn is_known(name: &str) -> bool {
-    matches!(name, "SO_LINGER" | "TCP_CONGESTION") || kinds::is_number(name)
+    matches!(name, "SO_LINGER" | "SO_RCVTIMEO" | "SO_SNDTIMEO" | "TCP_CONGESTION" | "TCP_INFO")
+        || kinds::is_number(name)
 }
 
 pub(super) fn get(socket: &Socket, name: &str) -> io::Result<OptionValue> {
     Ok(match name {
         "SO_LINGER" => OptionValue::Linger(socket.linger()?.map(Into::into)),
+        "SO_RCVTIMEO" => OptionValue::Timeout(socket.read_timeout()?.map(Into::into)),
+        "SO_SNDTIMEO" => OptionValue::Timeout(socket.write_timeout()?.map(Into::into)),
+        "TCP_INFO" => OptionValue::Info(tcp_info(socket).ok_or(io::ErrorKind::Unsupported)?),
         "TCP_CONGESTION" => {
             let name = socket.tcp_congestion()?;
             let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -129,9 +137,16 @@ pub(super) fn get(socket: &Socket, name: &str) -> io::Result<OptionValue> {
 pub(super) fn set(socket: &Socket, name: &str, value: OptionValue) -> io::Result<()> {
     match value {
         OptionValue::Linger(linger) => socket.set_linger(linger.map(Duration::from)),
+        OptionValue::Timeout(timeout) if name == "SO_SNDTIMEO" => {
+            socket.set_write_timeout(timeout.map(Duration::from))
+        }
+        OptionValue::Timeout(timeout) => socket.set_read_timeout(timeout.map(Duration::from)),
+        OptionValue::Info(_) => Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT)),
         OptionValue::Text(text) => socket.set_tcp_congestion(text.as_bytes()),
         OptionValue::Int(number) => {
-            let number = i32::try_from(number).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+            // Some are unsigned.
+            let number = i32::try_from(number).or_else(|_| u32::try_from(number).map(u32::cast_signed));
+            let number = number.map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
             kinds::put_number(socket, name, number)
         }
     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
 use rustix::event::{PollFd, PollFlags};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use ustack::device::EventFd;
@@ -17,11 +17,11 @@ use ustack::time::Instant;
 use ustack::wire::ip;
 
 use super::clock::Clock;
-use super::{info, options};
+use super::{info, keys, options};
 use crate::namespace::Inside;
 use crate::run::calls::{
-    Args, FIONREAD, MSG_PEEK, O_NONBLOCK, OptionValue, SIOCOUTQ, SIOCOUTQNSD, errno_name, expect, given,
-    words,
+    Args, FIONREAD, KeyCall, MSG_PEEK, MSG_TRUNC, O_NONBLOCK, OptionValue, SIOCOUTQ, SIOCOUTQNSD,
+    WantedAddress, errno_name, expect, given, words,
 };
 use crate::run::flow::{first_wrong, pattern_bytes};
 use crate::run::host::{Answer, Blocked};
@@ -64,7 +64,7 @@ struct Fd {
 enum After {
     Nothing,
     Insert { number: i64, datagram: bool, v6: bool },
-    Read { number: i64, peeks: bool },
+    Read { number: i64, peeks: bool, discards: bool },
     Wrote { number: i64 },
 }
 
@@ -207,8 +207,12 @@ impl Process {
                 self.fds.insert(number, Fd { socket, datagram, v6, written: 0, read: 0 });
                 return Ok(Answer::value(number));
             }
-            After::Read { number, peeks } if !failed => {
+            After::Read { number, peeks, discards } if !failed => {
                 let Some(fd) = self.fds.get_mut(&number) else { return Ok(Answer::value(value)) };
+                if discards && !fd.datagram {
+                    fd.read = fd.read.wrapping_add(if peeks { 0 } else { value as u32 });
+                    return Ok(Answer::value(value));
+                }
                 let (begin, what) = if fd.datagram { (0, "datagram") } else { (fd.read, "stream") };
                 if let Some(at) = first_wrong(begin, &bytes) {
                     return Err(format!("byte {at} of the {what} is not the one that arrived there"));
@@ -260,7 +264,8 @@ impl Process {
                 let flags = if name == "accept4" { args.int_or(3, 0)? } else { 0 };
                 let nonblocking = flags & SOCK_NONBLOCK != 0;
                 let after = After::Insert { number: self.new_number(args)?, datagram: false, v6: fd.v6 };
-                (Box::new(move || accept(&socket, nonblocking)), after)
+                let wanted = args.wanted_address(1)?;
+                (Box::new(move || accept(&socket, nonblocking, wanted)), after)
             }
             "connect" => {
                 let default = wire.socket_address(wire.settings.remote(), wire.settings.connect_port);
@@ -272,8 +277,15 @@ impl Process {
             }
             "read" | "recv" | "recvfrom" | "readv" | "recvmsg" => {
                 let (room, flags) = (args.bytes()?, args.flags()?);
-                let after = After::Read { number, peeks: flags & MSG_PEEK != 0 };
-                (Box::new(move || receive(&socket, room, flags)), after)
+                let (peeks, discards) = (flags & MSG_PEEK != 0, flags & MSG_TRUNC != 0);
+                let wanted = args.wanted_sender()?;
+                let name = name.to_owned();
+                let work = move || {
+                    let (outcome, from) = receive(&socket, room, flags)?;
+                    let complaint = wanted.and_then(|wanted| wanted.check(&name, from).err());
+                    Ok(Outcome { complaint, ..outcome })
+                };
+                (Box::new(work), After::Read { number, peeks, discards })
             }
             "write" | "send" | "sendto" | "writev" | "sendmsg" => {
                 (send_work(fd, wire, args)?, After::Wrote { number })
@@ -300,6 +312,12 @@ impl Process {
                 )
             }
             "setsockopt" => {
+                if let Some(call) = KeyCall::read(args)? {
+                    call.tell_them(wire)?;
+                    let peer = wire.settings.remote();
+                    let peer = if fd.v6 { wire.socket_address(peer, 0) } else { SocketAddr::new(peer, 0) };
+                    return Ok(Ok((plain(move || keys::set(&socket, &call, peer)), nothing)));
+                }
                 let name = args.name(2)?.to_owned();
                 let value = given(args, &name)?;
                 (plain(move || options::set(&socket, &name, value)), nothing)
@@ -416,17 +434,26 @@ fn renew_flow(wire: &mut Wire, socket: &Socket, remote: SocketAddr) {
     }
 }
 
-fn accept(socket: &Socket, nonblocking: bool) -> io::Result<Outcome> {
-    let (accepted, _) = socket.accept()?;
+fn accept(socket: &Socket, nonblocking: bool, wanted: Option<WantedAddress>) -> io::Result<Outcome> {
+    let (accepted, peer) = socket.accept()?;
     accepted.set_nonblocking(nonblocking)?;
-    Ok(Outcome { socket: Some(accepted), ..Outcome::default() })
+    let complaint = wanted.and_then(|wanted| wanted.check("accept", peer.as_socket()).err());
+    Ok(Outcome { socket: Some(accepted), complaint, ..Outcome::default() })
 }
 
-fn receive(socket: &Socket, room: usize, flags: i64) -> io::Result<Outcome> {
+/// What a call receives, and from whom.
+fn receive(socket: &Socket, room: usize, flags: i64) -> io::Result<(Outcome, Option<SocketAddr>)> {
     let mut bytes = vec![0; room];
-    let taken = recv(socket.as_raw_fd(), &mut bytes, MsgFlags::from_bits_retain(flags as i32))?;
+    let flags = MsgFlags::from_bits_retain(flags as i32);
+    let mut pieces = [IoSliceMut::new(&mut bytes)];
+    let received = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut pieces, None, flags)?;
+    let from = received.address.and_then(|address| {
+        let v4 = address.as_sockaddr_in().map(|&v4| SocketAddr::V4(v4.into()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|&v6| SocketAddr::V6(v6.into())))
+    });
+    let taken = received.bytes;
     bytes.truncate(taken);
-    Ok(Outcome { value: taken as i64, bytes, ..Outcome::default() })
+    Ok((Outcome { value: taken as i64, bytes, ..Outcome::default() }, from))
 }
 
 fn send_work(fd: &Fd, wire: &Wire, args: &Args<'_>) -> Result<Work, String> {

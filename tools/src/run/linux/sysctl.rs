@@ -1,7 +1,10 @@
 //! A script's settings as those of a kernel.
 
+use std::sync::OnceLock;
+
 use ustack::tcp::MtuProbing;
 
+use crate::namespace::Inside;
 use crate::run::settings::Settings;
 use crate::run::shell::SYSCTLS;
 
@@ -73,12 +76,22 @@ pub(super) fn refused(settings: &Settings) -> Option<String> {
         "pacing" if value == "0" => None,
         "time_wait_secs" => Some("Linux keeps TIME-WAIT for 60 seconds".into()),
         "delayed_ack_usecs" => Some("the delay of Linux's acknowledgments is fixed".into()),
-        "ecn" if matches!(value.as_str(), "accurate" | "3") => {
-            Some("accurate ECN is newer than most kernels".into())
-        }
         key if is_known(key) => None,
         key => Some(format!("Linux has no counterpart of --{key}")),
     })
+}
+
+/// What of the script's settings this kernel lacks, which a newer one has, or one that is built otherwise.
+pub(super) fn missing(settings: &Settings) -> Option<&'static str> {
+    let is_accurate = settings.tcp.ecn.sysctl().is_some_and(|number| number > 2);
+    (is_accurate && !takes_accurate_ecn()).then_some("accurate ECN: it does not take tcp_ecn=3")
+}
+
+/// Linux 6.18 has what accurate ECN needs, and does not let it be switched on yet.
+fn takes_accurate_ecn() -> bool {
+    static TAKES: OnceLock<bool> = OnceLock::new();
+    let try_it = || std::fs::write("/proc/sys/net/ipv4/tcp_ecn", "3").is_ok();
+    *TAKES.get_or_init(|| Inside::new().and_then(|inside| inside.run(try_it)).unwrap_or(false))
 }
 
 /// What is set below `/proc/sys/net` for a script.
@@ -114,6 +127,7 @@ fn as_linux_says(key: &str, value: &str) -> String {
         ("ecn", "off") => "0".into(),
         ("ecn", "classic") => "1".into(),
         ("ecn", "answer") => "2".into(),
+        ("ecn", "accurate") => "3".into(),
         // Four groups of eight digits.
         ("fastopen_key", digits) if digits.len() == 32 && digits.is_ascii() => {
             [&digits[..8], &digits[8..16], &digits[16..24], &digits[24..]].join("-")
@@ -148,6 +162,8 @@ mod tests {
     fn what_has_no_counterpart_is_named() {
         assert_eq!(refused(&settings(&[("mtu", "1400"), ("sack", "0"), ("pacing", "0")])), None);
         assert!(refused(&settings(&[("time_wait_secs", "1")])).unwrap().contains("60 seconds"));
+        assert_eq!(refused(&settings(&[("ecn", "accurate")])), None);
+        assert_eq!(missing(&settings(&[("ecn", "classic")])), None);
         assert!(refused(&settings(&[("max_merged", "65535")])).unwrap().contains("--max_merged"));
     }
 }

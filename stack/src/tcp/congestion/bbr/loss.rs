@@ -209,9 +209,9 @@ impl Bbr {
 
 /// Whether that much of `sent` is too much to lose.
 ///
-/// Note: the draft takes all losses for a sign of congestion. Those that come without a queue are not: no queue overflowed,
-/// so sending less would not spare any. But a queue may be too short to be noticed, or a policer in its place, so
-/// that of these, too, there is a measure.
+/// Note: the draft takes all losses for a sign of congestion. Those that come without a queue are not: no queue
+/// overflowed, so sending less would not spare any. But a queue may be too short to be noticed, or a policer in its
+/// place, so that of these, too, there is a measure.
 fn is_excess(lost: u64, sent: u64, has_queue: bool) -> bool {
     let tolerated = if has_queue { LOSS_THRESH } else { RANDOM_LOSS_THRESH };
     u128::from(lost) * 100 > u128::from(sent) * u128::from(tolerated)

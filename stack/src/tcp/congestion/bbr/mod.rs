@@ -6,6 +6,23 @@
 //! - `probe_bw`: the cycle of DOWN, CRUISE, REFILL and UP.
 //! - `probe_rtt`: the least round-trip time, and the pauses in which it shows.
 //! - `loss`: what losses mean for the model, and how that is taken back.
+//!
+//! # Where it departs from the draft
+//!
+//! Each departure has its `Note` where it is decided:
+//!
+//! | what the draft says | what is done here | why |
+//! | --- | --- | --- |
+//! | losses above 2 % are excess (5.5.10) | without a queue, above 15 % | no queue has overflowed: sending less would spare none |
+//! | any loss in a round lowers the short-term bounds (5.5.10.3) | excess loss alone does | random losses would take as much of the rate in each round |
+//! | excess loss outside of a probe says nothing of the long-term bound | it lowers it, once between two probes | else only who probes would learn that others have come |
+//! | the bound is the level that caused excess loss | that beyond a full path times 0.7 | shares only meet if they shrink in proportion |
+//! | a round trip ends with what was sent at its beginning (5.5.1) | not before 3/4 SRTT have passed | where segments overtake, a round would last next to nothing |
+//! | DOWN lasts until the queue has gone (5.3.3.1) | 8 round trips at most | what has not left by then is others' |
+//! | after ProbeRTT the next probe comes as always (5.3.4.4) | up to 3 s later, by chance | flows leave their pauses together, and would probe together |
+//! | ProbeRTT comes for all (5.3.4) | not for who never filled the pipe and finds no queue | a pause would show nothing new |
+//! | each sample may be the least round-trip time | not those of what SACK alone reports | it may have overtaken the rest |
+//! | ECN is left open | a mark that RFC 3168 wants answered counts as a round with excess loss | |
 
 mod loss;
 mod model;
@@ -14,7 +31,7 @@ mod probe_rtt;
 mod startup;
 
 use super::super::pacing::send_quantum;
-use super::{AckSample, Congestion, EcnSignal, Loss, LossKind, LostSegment, Sent, Start, Timeout};
+use super::{AckSample, Congestion, EcnSignal, Gains, Loss, LossKind, LostSegment, Sent, Start, Timeout};
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use loss::{Latest, Undo};
@@ -313,6 +330,10 @@ impl Congestion for Bbr {
         Some(self.bw).filter(|&bw| bw > 0)
     }
 
+    fn gains(&self) -> Option<Gains> {
+        Some(Gains { pacing: self.state.pacing_gain() as u16, cwnd: self.state.cwnd_gain() as u16 })
+    }
+
     fn paces_recovery(&self) -> bool {
         true
     }
@@ -360,8 +381,8 @@ impl Congestion for Bbr {
     }
 
     fn on_ecn(&mut self, signal: &EcnSignal) -> bool {
-        // Note: the draft leaves ECN open. A mark that RFC 3168 wants answered counts like losses above the threshold in one
-        // round trip, and says nothing about losses.
+        // Note: the draft leaves ECN open. A mark that RFC 3168 wants answered counts like losses above the threshold
+        // in one round trip, and says nothing about losses.
         if signal.first_in_window {
             let &EcnSignal { now, flight, .. } = signal;
             self.handle_ecn(&Loss { now, flight, kind: LossKind::Ecn });

@@ -190,8 +190,8 @@ impl Bbr {
         now > self.cycle.stamp + self.cycle.wait || self.cycle.rounds_since_probe_up >= reno_rounds
     }
 
-    /// Note: the draft waits for both however long that takes. What does not leave in `DOWN_ROUNDS` is no queue of ours: it
-    /// is others', or the path holds more than its shortest round trip says because some segments overtake.
+    /// Note: the draft waits for both however long that takes. What does not leave in `DOWN_ROUNDS` is no queue of
+    /// ours: it is others', or the path holds more than its shortest round trip says because some segments overtake.
     fn is_time_to_cruise(&self, ack: &AckSample) -> bool {
         if self.rounds.count > self.cycle.down_round + DOWN_ROUNDS {
             return true;
@@ -259,8 +259,9 @@ impl Bbr {
 
     /// Excess loss outside of a probe: somebody else's probe met the limit, and takes back what it had too much.
     ///
-    /// Note: in the draft this is no business of the long-term model. Then only who probes learns that others have come, and
-    /// shares of the queue stay as they are for minutes. Once between two probes is what a flow gives that uses CUBIC.
+    /// Note: in the draft this is no business of the long-term model. Then only who probes learns that others have
+    /// come, and shares of the queue stay as they are for minutes. Once between two probes is what a flow gives that
+    /// uses CUBIC.
     pub(super) fn yield_to_others(&mut self) {
         if core::mem::take(&mut self.cycle.may_yield) && self.inflight_longterm != INFINITY {
             self.inflight_longterm = self.yielded(self.inflight_longterm);
@@ -269,8 +270,9 @@ impl Bbr {
 
     /// What to keep of a level that caused excess loss: all that fills the path, of the rest as much as CUBIC keeps.
     ///
-    /// Note: the draft keeps the level itself. But what all of a path's flows add is the same number of segments for each,
-    /// so that only what is taken in proportion brings their shares together (as in RFC 5681's, whose proof is known).
+    /// Note: the draft keeps the level itself. But what all of a path's flows add is the same number of segments for
+    /// each, so that only what is taken in proportion brings their shares together (as in RFC 5681's, whose proof is
+    /// known).
     fn yielded(&self, level: u64) -> u64 {
         let full = self.bdp_multiple(self.max_bw.get(), 100 * 100 / (100 - HEADROOM));
         share(level, BETA).max(full.min(level))

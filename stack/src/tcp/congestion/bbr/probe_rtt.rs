@@ -47,10 +47,11 @@ impl MinRtt {
 
     /// UpdateMinRTT; `was_full`: the pipe was full once.
     ///
-    /// Note: who never filled the pipe, and finds no queue on it, would learn nothing from a pause. What the application
-    /// or the peer's window holds in Startup is spared them.
+    /// Note: who never filled the pipe, and finds no queue on it, would learn nothing from a pause. What the
+    /// application or the peer's window holds in Startup is spared them.
     ///
-    /// Note: what only SACK reports may have overtaken others: the time that it took is not what the path needs for all.
+    /// Note: what only SACK reports may have overtaken others: the time that it took is not what the path needs for
+    /// all.
     pub(super) fn handle_ack(&mut self, ack: &AckSample, was_full: bool) {
         self.probe_expired = ack.now > self.probe_stamp + INTERVAL;
         let sample = ack.rtt.filter(|_| ack.newly_acked > 0 || self.probe_min.is_none());
@@ -117,9 +118,9 @@ impl Bbr {
         self.restore_cwnd();
         self.reset_short_term_model();
         if self.full_pipe.reached {
-            // Section 5.3.4.4: a probe soon after would risk loss; the queue is drained already.
-            // Note: flows that share a path leave their pauses together. Two to three seconds later all of them would probe
-            // within each other's probes, and each would take the others' excess for its own.
+            // Section 5.3.4.4: a probe soon after would risk loss; the queue is drained already. Note: flows that share
+            // a path leave their pauses together. Two to three seconds later all of them would probe within each
+            // other's probes, and each would take the others' excess for its own.
             self.start_cruise(now, self.latest.delivered, RANDOM_WAIT);
         } else {
             self.enter_startup();

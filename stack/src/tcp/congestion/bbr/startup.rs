@@ -1,4 +1,5 @@
-//! Startup and Drain: the bandwidth is searched by doubling, then the queue that this left drains (sections 5.3.1, 5.3.2).
+//! Startup and Drain: the bandwidth is searched by doubling, then the queue that this left drains (sections 5.3.1,
+//! 5.3.2).
 
 use super::{AckSample, Bbr, State};
 use crate::time::Instant;

@@ -54,7 +54,7 @@ fn a_loss_takes_three_tenths() {
     assert_eq!(least.ssthresh(), 2 * SMSS);
     let mut ecn = self::cubic();
     ecn.on_congestion_event(&Loss { now: at(0.ms()), flight: SMSS, kind: LossKind::Ecn });
-    assert_eq!(ecn.cwnd(), SMSS);
+    assert_eq!((ecn.cwnd(), ecn.ssthresh()), (SMSS, 2 * SMSS));
 }
 
 /// RFC 9438 section 4.4 (MUST-4), section 4.5 (MUST-5).
@@ -71,7 +71,7 @@ fn returns_to_the_plateau_after_k_and_grows_beyond() {
     assert!(growth(110) < growth(150) && growth(150) < growth(190), "convex");
 }
 
-/// RFC 9438 section 4.2 (MUST-1), section 4.4 (MUST-4).
+/// RFC 9438 section 4.2 (MUST-1), section 4.4 (MUST-4), section 5.1 (SHLD-10).
 #[test]
 fn follows_equation_one() {
     let mut cubic = after_loss(2000);
@@ -162,6 +162,16 @@ fn a_spurious_loss_gives_everything_back() {
     assert_eq!((cubic.cwnd, cubic.ssthresh, cubic.w_max), (was.cwnd, was.ssthresh, was.w_max));
 }
 
+/// RFC 9438 section 4.9.2 (SHLD-9).
+#[test]
+fn a_window_that_has_outgrown_the_old_one_stays() {
+    let mut cubic = after_loss(100);
+    cubic.cwnd = 101_000.0;
+    let was = cubic.clone();
+    cubic.undo(at(9.secs()));
+    assert_eq!((cubic.cwnd, cubic.ssthresh, cubic.w_max), (was.cwnd, was.ssthresh, was.w_max));
+}
+
 #[test]
 fn idleness_returns_to_the_initial_window() {
     let mut cubic = after_loss(100);
@@ -187,8 +197,8 @@ proptest! {
         prop_assert!((root - x.cbrt()).abs() <= 1e-12 * x.cbrt());
     }
 
-    /// Whatever happens in whatever order, the window stays a sensible number, and grows by half at most (RFC 9438 section 4.2,
-    /// MUST-2).
+    /// Whatever happens in whatever order, the window stays a sensible number, and grows by half at most (RFC 9438
+    /// section 4.2, MUST-2).
     #[test]
     fn the_window_never_leaves_its_bounds(
         steps in prop::collection::vec((0..8u8, 1..200_000u64, 0..2_000_000u64), 1..300),
