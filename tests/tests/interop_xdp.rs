@@ -13,7 +13,7 @@ use ustack_tests::pattern::pattern;
 use ustack_tests::process::tool;
 use ustack_tests::streams::streams_both_ways;
 use ustack_tests::tshark::FLOW_CONTROL;
-use ustack_tests::wait::{SOON, until};
+use ustack_tests::wait::{SOON, now, until};
 
 const PEER: &str = env!("CARGO_BIN_EXE_kernel_peer");
 const NEEDS: [Need; 4] = [Need::Namespaces, Need::Xdp, Need::Tool("ip"), Need::Tool("ethtool")];
@@ -75,6 +75,37 @@ fn thousands_of_frames_leave_in_order() {
             assert_eq!(buffer[..2], [round, i]);
         }
     }
+}
+
+#[test]
+fn each_frame_comes_once_however_often_we_ask() {
+    const SENT: u16 = 20_000;
+    if !ready(&NEEDS) {
+        return;
+    }
+    let wire = Wire::to_bare_end();
+    let socket = kernel_end(&wire);
+    let mut device = wire.right.enter(|| XdpBuilder::new("eth0").mac(OURS).build()).expect("we may");
+    let (mut arrived, mut next) = (0, 0);
+    let deadline = now() + SOON;
+    std::thread::scope(|scope| {
+        let _ = scope.spawn(|| {
+            for number in 0..SENT {
+                let _ = socket.send_to(&number.to_be_bytes(), "10.9.0.2:6000").expect("the wire takes all");
+            }
+        });
+        // Asked without a pause, it is asked at the moment when a frame arrives, too.
+        while arrived + device.missed() < u64::from(SENT) {
+            assert!(now() < deadline, "{arrived} arrived, {} missed", device.missed());
+            for _ in 0..100 {
+                let Some(frame) = device.recv(Instant::ZERO).expect("it works") else { continue };
+                let Some(payload) = udp_payload(frame.bytes, true, 6000) else { continue };
+                let number = u16::from_be_bytes(payload.try_into().expect("two bytes"));
+                assert!(number >= next, "{number} comes again, or late: {next} is next");
+                (arrived, next) = (arrived + 1, number + 1);
+            }
+        }
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::packet::{EthernetLink, explain_recv};
-use super::sys::{self, IfName, XdpSocket};
+use super::sys::{self, Front, IfName, XdpSocket};
 use super::{Capabilities, Device, ETHERNET_HEADER, Error, Medium};
 use crate::buf::frame::{Checksum, Offload, RxFrame, TxFrame};
 use crate::time::Instant;
@@ -192,21 +192,23 @@ impl Device for Xdp {
             self.socket.pop();
         }
         for _ in 0..MAX_UNSOUND {
-            if self.socket.front().is_some() || !self.socket.has_front() {
-                break;
+            match self.socket.front() {
+                Front::Frame => {
+                    self.lent = true;
+                    self.idle = 0;
+                    let checksum = if self.open_sums { Checksum::Verified } else { Checksum::Full };
+                    let offload = Offload { checksum, gso: None };
+                    return Ok(self.socket.frame().map(|bytes| RxFrame { bytes, offload }));
+                }
+                Front::Unsound => {
+                    self.socket.pop();
+                    self.unsound += 1;
+                }
+                Front::Nothing => break,
             }
-            self.socket.pop();
-            self.unsound += 1;
         }
-        self.lent = self.socket.front().is_some();
-        if self.lent {
-            self.idle = 0;
-        } else {
-            self.wait_for_more()?;
-        }
-        let checksum = if self.open_sums { Checksum::Verified } else { Checksum::Full };
-        let offload = Offload { checksum, gso: None };
-        Ok(self.socket.front().map(|bytes| RxFrame { bytes, offload }))
+        self.wait_for_more()?;
+        Ok(None)
     }
 
     fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {

@@ -31,7 +31,7 @@ pub(crate) use ring::PacketRing;
 pub(crate) use signal::{SignalForwarding, kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
 #[cfg(feature = "xdp")]
-pub(crate) use xdp::XdpSocket;
+pub(crate) use xdp::{Front, XdpSocket};
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};

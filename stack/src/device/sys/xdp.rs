@@ -104,22 +104,27 @@ impl XdpSocket {
         }
     }
 
-    /// The frame that was received next.
-    pub(crate) fn front(&self) -> Option<&[u8]> {
-        let libc::xdp_desc { addr, len, .. } = self.rx.front()?;
-        let (start, len) = (usize::try_from(addr).ok()?, len as usize);
-        let inside = start.checked_add(len).is_some_and(|end| end <= self.memory.len() / 2);
-        inside.then(|| {
-            // SAFETY: the bytes lie within the half of the memory that is for receiving, which lives as long as `self`.
-            // Who finds a descriptor in the rx ring owns its chunk until `pop` gives that back, for which nobody may
-            // hold this.
-            unsafe { std::slice::from_raw_parts(self.memory.start().add(start), len) }
-        })
+    /// What was received next. The kernel may put in more at any time: who acts on this does not ask again.
+    pub(crate) fn front(&self) -> Front {
+        match self.rx.front() {
+            None => Front::Nothing,
+            Some(descriptor) => self.place(descriptor).map_or(Front::Unsound, |_| Front::Frame),
+        }
     }
 
-    /// Whether a frame was received, sound or not.
-    pub(crate) fn has_front(&self) -> bool {
-        self.rx.front().is_some()
+    /// The bytes of [`Front::Frame`].
+    pub(crate) fn frame(&self) -> Option<&[u8]> {
+        let (start, len) = self.place(self.rx.front()?)?;
+        // SAFETY: the bytes lie within the half of the memory that is for receiving, which lives as long as `self`. Who
+        // finds a descriptor in the rx ring owns its chunk until `pop` gives that back, for which nobody may hold this.
+        Some(unsafe { std::slice::from_raw_parts(self.memory.start().add(start), len) })
+    }
+
+    /// Where a received frame lies in the half of the memory that is for receiving; `None` if elsewhere.
+    fn place(&self, descriptor: libc::xdp_desc) -> Option<(usize, usize)> {
+        let (start, len) = (usize::try_from(descriptor.addr).ok()?, descriptor.len as usize);
+        let inside = start.checked_add(len).is_some_and(|end| end <= self.memory.len() / 2);
+        inside.then_some((start, len))
     }
 
     /// Gives the frame at the front back to be filled again.
@@ -185,6 +190,17 @@ impl AsFd for XdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// What waits at the front of the rx ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Front {
+    /// A frame.
+    Frame,
+    /// What lies outside our memory.
+    Unsound,
+    /// Nothing yet.
+    Nothing,
 }
 
 /// One of a socket's rings: values that one side puts in and the other takes out, in order.
