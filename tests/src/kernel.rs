@@ -208,6 +208,18 @@ impl Namespace {
         let _ = self.run(tool("ethtool").args(["-K", interface]).args(features.as_flattened())).success();
     }
 
+    /// Frames that an interface was to send and dropped, for want of room at its other end, since it is there.
+    ///
+    /// # Panics
+    /// The kernel does not tell.
+    #[track_caller]
+    pub fn unsent(&self, interface: &str) -> u64 {
+        let file = "/proc/thread-self/net/dev";
+        let text =
+            self.enter(|| std::fs::read_to_string(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        unsent(&text, interface).unwrap_or_else(|| panic!("{file} does not tell of {interface}: {text}"))
+    }
+
     /// Waits until the interface carries frames.
     ///
     /// # Panics
@@ -219,6 +231,13 @@ impl Namespace {
             shown.contains("LOWER_UP")
         });
     }
+}
+
+/// The fourth column for sending of an interface's line: eight for receiving are before.
+fn unsent(text: &str, interface: &str) -> Option<u64> {
+    let name = |line: &'_ str| line.split_once(':').is_some_and(|(name, _)| name.trim() == interface);
+    let (_, numbers) = text.lines().find(|line| name(line))?.split_once(':')?;
+    numbers.split_whitespace().nth(8 + 3)?.parse().ok()
 }
 
 impl Default for Namespace {
@@ -280,6 +299,15 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     const NEEDS: [Need; 3] = [Need::Namespaces, Need::Tool("ethtool"), Need::Tool("ping")];
+
+    #[test]
+    fn what_an_interface_did_not_send_is_found_in_its_line() {
+        let text = "head | of | it\n  lo: 1 2 3 4 5 6 7 8 9 10 11 12 13\neth0: 1 2 3 4 5 6 7 8 9 10 11 9 13 14 15 16\n";
+        assert_eq!(
+            (unsent(text, "lo"), unsent(text, "eth0"), unsent(text, "eth1")),
+            (Some(12), Some(9), None)
+        );
+    }
 
     #[test]
     fn two_kernels_reach_each_other_over_both_families() {
