@@ -8,17 +8,15 @@
 //! The child makes everything between `fork` and `exec`, where it has one thread and may enter namespaces, and passes
 //! the wire's end back to us. Whatever it made ends with the command and the wire.
 
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 
 use super::setup::Setup;
-use super::sys::{self, IfName, SignalForwarding};
+use super::sys::{self, IfName, SignalForwarding, Watcher};
 use super::tap::{Queue, Tap, check_queues, interface_name};
 use super::{Capabilities, Cidr, Device, Error, Medium, Packet};
 use crate::buf::frame::{RxFrame, TxFrame};
@@ -27,6 +25,7 @@ use crate::buf::shard::Shard;
 use crate::time::Instant;
 
 mod child;
+mod rest;
 
 use child::{Kind, Plan, Report};
 
@@ -162,13 +161,15 @@ impl Namespace {
         let fail = |cause| Error::new(format!("cannot run `{program}`"), cause);
 
         let (ours, theirs) = UnixStream::pair().map_err(fail)?;
+        let watcher = Watcher::start(rest::kill_all_in).map_err(fail)?;
+        let lifeline = watcher.lifeline().try_clone_to_owned().map_err(fail)?;
         let forwarding = self.forward_signals.then(SignalForwarding::begin).transpose().map_err(fail)?;
         let held = forwarding.as_ref().map(SignalForwarding::hold);
         let undo = held.as_ref().map(|held| held.undo_in_child());
         let in_child = plan.clone();
         sys::before_exec(&mut command, move || {
             undo.iter().for_each(|undo| undo());
-            in_child.carry_out(theirs.as_fd())
+            in_child.carry_out(theirs.as_fd(), lifeline.as_fd())
         });
         let spawned = command.spawn();
         drop(held);
@@ -177,24 +178,25 @@ impl Namespace {
         match (Report::receive(ours.as_fd()).map_err(fail)?, spawned) {
             (Report::Failed(step, cause), spawned) => {
                 // A child that failed does not get as far as its program; `spawn` has waited for it.
-                drop(spawned.map(|child| Guest::new(child, 0, None)));
+                drop(spawned.map(|child| Guest::new(child, 0, None, watcher)));
                 Err(step.explain(&plan, cause))
             }
             (_, Err(cause)) => Err(fail(cause)),
             (Report::Made { kind, ends, network }, Ok(child)) => {
-                let guest = Guest::new(child, network, forwarding);
+                let guest = Guest::new(child, network, forwarding, watcher);
                 let wire = |end| Wire::new(kind, name, end, mtu, plan.offload);
                 Ok((guest, ends.into_iter().map(wire).collect()))
             }
             (Report::Nothing, Ok(child)) => {
-                drop(Guest::new(child, 0, None));
+                drop(Guest::new(child, 0, None, watcher));
                 Err(fail(io::ErrorKind::BrokenPipe.into()))
             }
         }
     }
 }
 
-/// The command that runs in a private network. It and all whom it started there are killed when this is dropped.
+/// The command that runs in a private network. It and all whom it started there are killed when this is dropped, or
+/// when this process is killed, for which a small process of ours watches.
 #[derive(Debug)]
 pub struct Guest {
     child: Child,
@@ -203,15 +205,16 @@ pub struct Guest {
     /// The number of its network namespace; 0 if there is none.
     network: u64,
     _forwarding: Option<SignalForwarding>,
+    _watcher: Watcher,
 }
 
 impl Guest {
-    fn new(child: Child, network: u64, forwarding: Option<SignalForwarding>) -> Self {
+    fn new(child: Child, network: u64, forwarding: Option<SignalForwarding>, watcher: Watcher) -> Self {
         let ended = sys::pidfd(child.id()).ok();
         if let Some(forwarding) = &forwarding {
             forwarding.to(child.id());
         }
-        Self { child, ended, network, _forwarding: forwarding }
+        Self { child, ended, network, _forwarding: forwarding, _watcher: watcher }
     }
 
     /// Its process number.
@@ -251,35 +254,8 @@ impl Drop for Guest {
         // Both fail if it has ended, and then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if self.network != 0 {
-            kill_all_in(self.network);
-        }
+        rest::kill_all_in(self.network);
     }
-}
-
-/// Kills the processes in the network namespace of that number: what a command left running in the background.
-fn kill_all_in(network: u64) {
-    /// Enough for processes that are just being started by those that we kill.
-    const PASSES: usize = 8;
-    for _ in 0..PASSES {
-        let Ok(processes) = fs::read_dir("/proc") else { return };
-        let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let killed =
-            numbers.filter(|&process| is_in(process, network) && kill_if_in(process, network)).count();
-        if killed == 0 {
-            return;
-        }
-    }
-}
-
-fn is_in(process: u32, network: u64) -> bool {
-    fs::metadata(format!("/proc/{process}/ns/net")).is_ok_and(|found| found.ino() == network)
-}
-
-/// Looks again after the process is held by a descriptor: its number may belong to another by now.
-fn kill_if_in(process: u32, network: u64) -> bool {
-    let Ok(pidfd) = sys::pidfd(process) else { return false };
-    is_in(process, network) && sys::kill(pidfd.as_fd()).is_ok()
 }
 
 /// What a shell would answer for a command that ended so: its code, or 128 and the signal.

@@ -57,11 +57,13 @@ fn at(step: Step) -> impl Fn(io::Error) -> Failure {
 }
 
 impl Plan {
-    /// Makes everything and reports.
-    pub(super) fn carry_out(&self, parent: BorrowedFd<'_>) -> io::Result<()> {
+    /// Makes everything and reports; whoever watches over the network, if we cannot any more, gets its number.
+    pub(super) fn carry_out(&self, parent: BorrowedFd<'_>, watcher: BorrowedFd<'_>) -> io::Result<()> {
         match self.make() {
             Ok((kind, ends)) => {
                 let network = fs::metadata("/proc/self/ns/net").map_or(0, |found| found.ino());
+                // It may have found that it cannot watch.
+                let _ = sys::send_with_fd(watcher, &network.to_ne_bytes(), None);
                 Report::send_made(parent, kind, network, &ends)
             }
             Err((step, error)) => {

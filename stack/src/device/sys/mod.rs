@@ -13,6 +13,7 @@ mod packet;
 mod ring;
 mod signal;
 mod socket;
+mod watch;
 #[cfg(feature = "xdp")]
 mod xdp;
 
@@ -30,6 +31,7 @@ pub(crate) use packet::{
 pub(crate) use ring::PacketRing;
 pub(crate) use signal::{SignalForwarding, kill, pidfd};
 pub(crate) use socket::{netlink_route, recv_with_fd, send_with_fd};
+pub(crate) use watch::Watcher;
 #[cfg(feature = "xdp")]
 pub(crate) use xdp::{Front, XdpSocket};
 
