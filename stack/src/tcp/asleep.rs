@@ -85,7 +85,8 @@ macro_rules! packed_but {
 // The counters come first: they alone are read without waking it.
 packed_but!(Common {
     counters, ports, timers, events, tx, rx, sizing, path_segment, max_segment, dirty, more, cork_due,
-    agreed_user_timeout, syn_data, fast_open_fail, orphaned, write_shut, read_shut, end_of_stream, write_blocked, last_active;
+    agreed_user_timeout, syn_data, fast_open_fail, orphaned, write_shut, read_shut, end_of_stream, write_blocked, opened,
+    last_active;
     error: None, news: None, soft_error: None, journal: None, parting: None, fast_open: None,
     too_big: None;
     settings: Settings

@@ -71,6 +71,8 @@ pub(crate) struct Common {
     pub(crate) end_of_stream: bool,
     /// The application waits for room.
     pub(crate) write_blocked: bool,
+    /// When the first SYN was sent, or answered.
+    pub(crate) opened: Instant,
     /// When the application or the peer last did something.
     pub(crate) last_active: Instant,
 }
@@ -116,6 +118,7 @@ impl Common {
             read_shut: false,
             end_of_stream: false,
             write_blocked: false,
+            opened: now,
             last_active: now,
             settings,
         }

@@ -107,6 +107,7 @@ impl Connection {
         let common = &self.common;
         let base = TcpInfo {
             now,
+            opened: common.opened,
             state: self.state(),
             ato: common.settings.delayed_ack,
             rcv_space: common.rx.limit() as u64,

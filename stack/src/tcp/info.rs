@@ -23,6 +23,10 @@ const USUAL_MSS: u32 = 536;
 pub struct TcpInfo {
     /// When it was taken; what lasts is counted until then.
     pub now: Instant,
+    /// When the connection began: its first SYN was sent, or answered. So connections that a peer opened one after the
+    /// other come in its order, although they may be accepted in another, as where several shards listen; but for
+    /// those that a SYN cookie stood for, which begin with the cookie's return.
+    pub opened: Instant,
     /// The state.
     pub state: State,
     /// Whether timestamps are used.

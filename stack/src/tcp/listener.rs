@@ -530,6 +530,7 @@ impl<K: Copy + Ord + Hash, H> Listener<K, H> {
         let settings = self.settings.clone();
         let HalfOpen { ports, start, offer, peer, .. } = entry;
         let mut connection = Connection::accepted(now, *ports, start, settings, offer, peer, course);
+        connection.common.opened = entry.sent_at;
         connection.handle_segment(now, segment);
         Verdict::Established(Box::new(connection))
     }

@@ -1,6 +1,5 @@
 //! The server: one test at a time, many in a row.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use ustack::net::{Net, TcpListener, TcpStream, UdpSocket};
-use ustack::time::Duration;
+use ustack::time::{Duration, Instant};
 
 use super::meter::Counts;
 use super::protocol::{Control, Cookie, MAX_CLIENT_RESULTS, MAX_PARAMS, Params, State};
@@ -91,7 +90,6 @@ impl Server {
         let mut arriving = JoinSet::new();
         let mut tests = JoinSet::new();
         let mut current: Option<Current> = None;
-        let mut order = 0_u64;
         loop {
             tokio::select! {
                 ended = tests.join_next(), if !tests.is_empty() => {
@@ -102,8 +100,7 @@ impl Server {
                 }
                 accepted = self.listener.accept(), if arriving.len() < MAX_ARRIVING => {
                     let (stream, _) = accepted?;
-                    arriving.spawn(introduced(order, stream));
-                    order += 1;
+                    arriving.spawn(introduced(stream));
                 }
                 arrived = arriving.join_next(), if !arriving.is_empty() => {
                     let Some(Ok(Ok(arrived))) = arrived else { continue };
@@ -134,16 +131,16 @@ struct Current {
 
 /// A connection that has said to which test it belongs.
 struct Arrived {
-    /// In which order they were accepted.
-    order: u64,
+    /// When the client asked for it: shards may accept in another order than it did.
+    opened: Instant,
     cookie: Cookie,
     stream: TcpStream,
 }
 
-async fn introduced(order: u64, stream: TcpStream) -> Result<Arrived, Error> {
+async fn introduced(stream: TcpStream) -> Result<Arrived, Error> {
     let mut bytes = [0; Cookie::LEN];
     patiently("the cookie", stream.read_exact(&mut bytes)).await?;
-    Ok(Arrived { order, cookie: Cookie(bytes), stream })
+    Ok(Arrived { opened: stream.info()?.opened, cookie: Cookie(bytes), stream })
 }
 
 async fn deny(stream: TcpStream) {
@@ -193,14 +190,14 @@ async fn serve(
     Ok(summary)
 }
 
-/// The connections of all streams, in the order in which they were accepted.
+/// The connections of all streams, in the order in which the client opened them.
 async fn gathered(accepted: &mut mpsc::Receiver<Arrived>, params: &Params) -> Result<Vec<Stream>, Error> {
-    let mut arrived = BTreeMap::new();
+    let mut arrived = Vec::new();
     while arrived.len() < params.streams() {
-        let next = accepted.recv().await.ok_or(Error::Closed)?;
-        arrived.insert(next.order, next.stream);
+        arrived.push(accepted.recv().await.ok_or(Error::Closed)?);
     }
-    let streams = arrived.into_values().enumerate().map(|(index, stream)| {
+    arrived.sort_by_key(|arrived| arrived.opened);
+    let streams = arrived.into_iter().enumerate().map(|(index, Arrived { stream, .. })| {
         stream.configure(|settings| configure(settings, params))?;
         if let Some(name) = &params.congestion {
             // Who asks for one that is not here gets ours, and reads its name in the results.

@@ -70,8 +70,23 @@ fn a_handshake_makes_a_connection_that_has_its_data() {
     let info = connection.info();
     assert_eq!((info.snd_wscale, info.sack, info.timestamps, info.srtt), (7, true, true, Some(30.ms())));
     assert_eq!(info.snd_wnd, 1000 << 7);
+    assert_eq!(info.opened, at(0.ms()), "the SYN counts, not its ACK");
     listener.push_accepted(42);
     assert_eq!((listener.accept(), listener.accept()), (Some(42), None));
+}
+
+#[test]
+fn connections_tell_in_which_order_they_were_opened() {
+    let mut listener = listener(4);
+    let first = syn(&mut listener, at(0.ms()), 1).unwrap();
+    let second = syn(&mut listener, at(10.ms()), 2).unwrap();
+    // A question that has to be repeated does not make it younger.
+    listener.handle_timeout(at(1000.ms()));
+    let mut opened = |syn_ack| match ack(&mut listener, at(1000.ms()), syn_ack, b"") {
+        Verdict::Established(connection) => connection.info().opened,
+        _ => panic!("is established"),
+    };
+    assert_eq!((opened(&second), opened(&first)), (at(10.ms()), at(0.ms())));
 }
 
 #[test]
@@ -164,6 +179,7 @@ fn too_many_half_open_connections_get_cookies() {
     };
     let info = connection.info();
     assert_eq!((info.snd_mss, info.snd_wscale, info.sack, info.timestamps), (1448, 7, true, true));
+    assert_eq!(info.opened, at(101.secs()), "of a SYN nothing is kept");
     // The same from somebody else, or later, is refused.
     let other = SynAck { peer: 4, ..cookie };
     assert!(matches!(ack(&mut listener, at(101.secs()), &other, b""), Verdict::Reset(_)));
