@@ -11,6 +11,7 @@ use ustack::{Config, InterfaceConfig, InterfaceId, Stack};
 
 use crate::kernel::{Namespace, Wire};
 use crate::process::tool;
+use crate::processor::OneProcessor;
 use crate::tshark::{Capture, DSACK, FLOW_CONTROL, LATE, LOSS, OVERTAKEN, RESET, assert_clean_under_tshark};
 use crate::wait::SOON;
 
@@ -160,6 +161,8 @@ pub struct Host {
     setup: Setup,
     /// The namespace of the veth's other end.
     other_end: Option<Namespace>,
+    /// A virtual wire keeps the order of what leaves by one processor.
+    _one_processor: Option<OneProcessor>,
 }
 
 impl Host {
@@ -172,6 +175,8 @@ impl Host {
     }
 
     fn build(setup: &Setup) -> Self {
+        let is_veth = matches!(setup.link, Link::Veth | Link::Xdp);
+        let one_processor = is_veth.then(OneProcessor::take);
         let (kernel, other_end, devices) = match setup.link {
             Link::Tap => {
                 let (kernel, devices) = tap(setup);
@@ -209,7 +214,16 @@ impl Host {
         let whole = if setup.link == Link::Tun { u32::try_from(setup.mtu).unwrap_or(0) } else { 0 };
         let capture = Capture::start_short(&kernel, KERNEL_INTERFACE, "", setup.snaplen.unwrap_or(whole));
         let driver = Driver::spawn(&net).expect("a thread is left");
-        Self { kernel, net, interface, driver, capture, setup: setup.clone(), other_end }
+        Self {
+            kernel,
+            net,
+            interface,
+            driver,
+            capture,
+            setup: setup.clone(),
+            other_end,
+            _one_processor: one_processor,
+        }
     }
 
     /// How it was made.

@@ -14,6 +14,7 @@ pub mod nobody;
 pub mod pattern;
 pub mod peer;
 pub mod process;
+pub mod processor;
 pub mod rfc;
 pub mod scratch;
 pub mod sim;

@@ -34,6 +34,11 @@ fn ours(host: &Host) -> BTreeMap<String, u64> {
     sums
 }
 
+/// With those that were sent again: on a busy machine either side may wait in vain for a moment.
+fn all_sent(counters: &BTreeMap<String, u64>) -> u64 {
+    counters["OutSegs"] + counters["RetransSegs"]
+}
+
 #[test]
 fn both_sides_count_what_passed_between_them() {
     on_each(&good(), &[], FLOW_CONTROL, |host| {
@@ -50,21 +55,20 @@ fn both_sides_count_what_passed_between_them() {
         let _ = server.finish(SOON).1.success();
         host.wait_closed();
         // The last acknowledgment may still be on its way.
-        until("the last segment", SOON, || kernel(&host.kernel)["InSegs"] >= ours(host)["OutSegs"]);
+        until("the last segment", SOON, || kernel(&host.kernel)["InSegs"] >= all_sent(&ours(host)));
         let (kernel, ours) = (kernel(&host.kernel), ours(host));
+        let told = format!("ours {ours:?}, the kernel's {kernel:?}");
+        assert_eq!((all_sent(&ours), ours["InSegs"]), (kernel["InSegs"], all_sent(&kernel)), "{told}");
         for (here, there) in [
-            ("OutSegs", "InSegs"),
-            ("InSegs", "OutSegs"),
             ("ActiveOpens", "PassiveOpens"),
             ("PassiveOpens", "ActiveOpens"),
-            ("RetransSegs", "RetransSegs"),
             ("CurrEstab", "CurrEstab"),
             ("AttemptFails", "AttemptFails"),
             ("EstabResets", "EstabResets"),
             ("InErrs", "InErrs"),
         ] {
-            assert_eq!(ours[here], kernel[there], "our {here}, its {there}: {ours:?} {kernel:?}");
+            assert_eq!(ours[here], kernel[there], "our {here}, its {there}: {told}");
         }
-        assert_eq!((ours["PassiveOpens"], ours["ActiveOpens"], ours["RetransSegs"]), (2, 1, 0));
+        assert_eq!((ours["PassiveOpens"], ours["ActiveOpens"]), (2, 1));
     });
 }

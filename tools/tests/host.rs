@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -246,10 +247,12 @@ fn a_guest_that_is_killed_has_a_status_too() {
         command.args(["host", "--"]).args(words).output().unwrap()
     };
     assert_eq!(host(&["sh", "-c", "kill -KILL $$"]).status.code(), Some(128 + 9));
-    // Signals are passed on from the first moment, and whom the command left in the background ends with it.
-    for _ in 0..10 {
-        let ended = host(&["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!; kill -TERM $PPID; wait"]);
-        assert_eq!(ended.status.code(), Some(128 + 15), "{}", text(&ended.stderr));
+    // Signals are passed on from the first moment, and whom the command left in the background ends with it; also if we
+    // are killed ourselves.
+    for (signal, end) in [("TERM", (Some(128 + 15), None)), ("KILL", (None, Some(9)))].repeat(5) {
+        let guest = format!("sleep 1000 >/dev/null 2>&1 & echo $!; kill -{signal} $PPID; wait");
+        let ended = host(&["sh", "-c", &guest]);
+        assert_eq!((ended.status.code(), ended.status.signal()), end, "{}", text(&ended.stderr));
         let gone = "while grep -qa ^sleep /proc/$0/cmdline 2>/dev/null; do :; done";
         let mut wait = Command::new("timeout");
         let waited = wait.args(["10", "sh", "-c", gone, text(&ended.stdout).trim()]).status().unwrap();
@@ -293,10 +296,12 @@ fn ctrl_c_ends_a_demonstration_with_what_was_seen() {
         return;
     }
     // A terminal sends the signal to all processes of the job, which `setsid` makes one here. It waits until the
-    // program catches it: until then, the signal ends whom it meets. Who presses it again and again loses nothing.
+    // program is there and catches it: until then, the signal ends whom it meets, and a shell catches it, too. Who
+    // presses it again and again loses nothing.
     let script =
         "setsid env --default-signal=INT $0 demo ordering --tap --messages 1000 --delay 100ms >seen 2>said &
-        until ! kill -0 $! || grep -q '^SigCgt:.*[2367abef]$' /proc/$!/status; do :; done
+        program() { grep -qx ustack /proc/$1/comm && grep -q '^SigCgt:.*[2367abef]$' /proc/$1/status; }
+        until ! kill -0 $! || program $!; do :; done
         until grep -q interrupted said || ! kill -INT -$!; do :; done; wait $!; status=$?; cat seen said; exit $status";
     let folder = Folder::new("interrupted");
     let mut command = Command::new("timeout");
