@@ -19,8 +19,9 @@ use crate::buf::frame::{RxFrame, TxFrame};
 use crate::buf::shard::Shard;
 use crate::time::Instant;
 
-/// Room for frames that wait to be received: about 60 merged ones.
-const RECEIVE_BUFFER: i32 = 4 << 20;
+/// Room for frames that wait to be received, and for those that an interface has not sent yet: about 60 merged ones.
+/// What Linux gives unasked is enough for three.
+const BUFFER: i32 = 4 << 20;
 
 /// Frames in a row that were cut short and are passed over at once.
 const MAX_CUT: usize = 64;
@@ -324,17 +325,22 @@ fn names() -> String {
     names.join(", ")
 }
 
+/// Lets a packet socket hold more frames.
+pub(super) fn give_room(socket: BorrowedFd<'_>) {
+    sys::set_buffers(socket, BUFFER);
+}
+
 /// A packet socket, not yet bound, that will hear what is for `mac` and the groups.
 pub(super) fn listen(link: &EthernetLink, mac: [u8; 6], promiscuous: bool) -> Result<OwnedFd, Error> {
     let opened = sys::packet_socket();
     let socket =
         opened.map_err(|cause| Error::new("cannot open a packet socket", cause).remedy(PRIVILEGE))?;
     let fd = socket.as_fd();
+    give_room(fd);
     let prepare = || {
         sys::attach_filter(fd, &filter::for_address((!promiscuous).then_some(mac)))?;
         // Kernels before 4.20 do not know this; the filter does the same.
         let _ = sys::packet_switch(fd, libc::PACKET_IGNORE_OUTGOING, true);
-        let _ = sys::set_receive_buffer(fd, RECEIVE_BUFFER);
         let join = |kind| sys::packet_join(fd, link.index, kind, mac);
         if promiscuous {
             return join(libc::PACKET_MR_PROMISC);

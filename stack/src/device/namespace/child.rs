@@ -140,6 +140,7 @@ impl Plan {
 
 fn packet_socket(index: u32) -> io::Result<OwnedFd> {
     let socket = sys::packet_socket()?;
+    packet::give_room(socket.as_fd());
     sys::packet_switch(socket.as_fd(), libc::PACKET_VNET_HDR, true)?;
     sys::attach_filter(socket.as_fd(), &filter::for_address(None))?;
     sys::packet_bind(socket.as_fd(), index)?;

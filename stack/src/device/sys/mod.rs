@@ -26,7 +26,7 @@ pub(crate) use namespace::{
 };
 pub(crate) use packet::{
     MAX_MESSAGES, attach_filter, packet_bind, packet_drops, packet_fanout, packet_fanout_program,
-    packet_join, packet_peek, packet_socket, packet_switch, send_messages, set_receive_buffer,
+    packet_join, packet_peek, packet_socket, packet_switch, send_messages, set_buffers,
 };
 pub(crate) use ring::PacketRing;
 pub(crate) use signal::{SignalForwarding, kill, pidfd};

@@ -67,10 +67,13 @@ pub(crate) fn packet_join(fd: BorrowedFd<'_>, index: u32, kind: libc::c_int, mac
     set_option(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)
 }
 
-/// Room for frames that wait, in bytes; at most what the system allows, unless we may do as we like.
-pub(crate) fn set_receive_buffer(fd: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
-    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
-        .or_else(|_| set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
+/// Room for frames that wait to be received, and as much for frames on their way out, in bytes; at most what the system
+/// allows, unless we may do as we like.
+pub(crate) fn set_buffers(fd: BorrowedFd<'_>, bytes: i32) {
+    let set = |option| set_option(fd, libc::SOL_SOCKET, option, &bytes);
+    // A socket takes less than was asked for, and never refuses.
+    let _ = set(libc::SO_RCVBUFFORCE).or_else(|_| set(libc::SO_RCVBUF));
+    let _ = set(libc::SO_SNDBUFFORCE).or_else(|_| set(libc::SO_SNDBUF));
 }
 
 /// Has the kernel drop what the program does not accept (classic BPF).
