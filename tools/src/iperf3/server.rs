@@ -82,20 +82,32 @@ impl Server {
         Ok(Self { net: net.clone(), listener, at })
     }
 
-    /// Serves one test after the other, and tells how each went.
+    /// Serves one test after the other, and tells how each went: before its client knows, which may end us then.
     ///
     /// # Errors
     /// The stack is gone.
     pub async fn run(self, mut tell: impl FnMut(Result<Summary, Error>)) -> io::Result<()> {
         let mut arriving = JoinSet::new();
         let mut tests = JoinSet::new();
+        let mut parting = JoinSet::new();
         let mut current: Option<Current> = None;
         loop {
             tokio::select! {
-                ended = tests.join_next(), if !tests.is_empty() => {
+                ended = tests.join_next(), if !tests.is_empty() => match ended {
+                    Some(Ok(Ok(Ended { summary, control, results }))) => {
+                        tell(Ok(summary));
+                        parting.spawn(async move { exchange(&control, &results).await });
+                    }
+                    Some(Ok(Err(error))) => {
+                        current = None;
+                        tell(Err(error));
+                    }
+                    None | Some(Err(_)) => current = None,
+                },
+                parted = parting.join_next(), if !parting.is_empty() => {
                     current = None;
-                    if let Some(Ok(ended)) = ended {
-                        tell(ended);
+                    if let Some(Ok(Err(error))) = parted {
+                        tell(Err(error));
                     }
                 }
                 accepted = self.listener.accept(), if arriving.len() < MAX_ARRIVING => {
@@ -148,13 +160,20 @@ async fn deny(stream: TcpStream) {
     let _ = Control(stream).send_state(State::AccessDenied).await;
 }
 
-/// One test, from the client's cookie to its end.
+/// A test whose results both sides are to exchange.
+struct Ended {
+    summary: Summary,
+    control: Control,
+    results: Results,
+}
+
+/// One test, from the client's cookie until nothing is measured any more.
 async fn serve(
     net: Net,
     at: SocketAddr,
     control: Control,
     mut accepted: mpsc::Receiver<Arrived>,
-) -> Result<Summary, Error> {
+) -> Result<Ended, Error> {
     control.send_state(State::ParamExchange).await?;
     let json = patiently("the client's parameters", control.json("parameters", MAX_PARAMS)).await?;
     let params = match Params::from_json(&json) {
@@ -186,8 +205,7 @@ async fn serve(
     let results = results(&streams, seconds, begin.1.until(net.now()));
     let summary = summary(&control, &params, &streams, seconds)?;
     streams.close();
-    exchange(&control, &results).await?;
-    Ok(summary)
+    Ok(Ended { summary, control, results })
 }
 
 /// The connections of all streams, in the order in which the client opened them.
