@@ -271,16 +271,11 @@ impl Host {
         });
     }
 
-    /// What a virtual wire between two namespaces has lost, which has little room for what its other end does not take
-    /// at once, as on a busy machine.
+    /// What the wire itself has lost: it has little room for what its other end does not take at once, as on a busy
+    /// machine.
     fn unsent(&self) -> u64 {
         let ends = [Some(&self.kernel), self.other_end.as_ref()];
-        match self.setup.link {
-            Link::Tap | Link::Tun => 0,
-            Link::Veth | Link::Xdp => {
-                ends.into_iter().flatten().map(|end| end.unsent(KERNEL_INTERFACE)).sum()
-            }
-        }
+        ends.into_iter().flatten().map(|end| end.unsent(KERNEL_INTERFACE)).sum()
     }
 
     /// Ends the stack: nothing went wrong with its device, and the capture is clean but for `allowed`.
