@@ -2,6 +2,7 @@
 
 mod decisions;
 mod raw;
+mod std_like;
 mod tcp;
 mod udp;
 mod wait;

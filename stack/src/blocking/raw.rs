@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::std_like::timeouts_of_std;
 use super::wait::{Timeouts, block_on};
 use crate::buf::frame::InterfaceId;
 use crate::net::{self, Net};
@@ -50,11 +51,5 @@ impl RawSocket {
         block_on(self.inner.only_shared(), self.timeouts.read(), self.inner.recv_from(buf))
     }
 
-    /// How long a receive may wait; `None` for ever.
-    ///
-    /// # Errors
-    /// A timeout of zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.timeouts.set_read(timeout)
-    }
+    timeouts_of_std!();
 }

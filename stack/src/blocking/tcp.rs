@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::std_like::{nonblocking_of_std, options_of_std, timeouts_of_std};
 use super::wait::{Timeouts, block_on, hops};
 use crate::net::{self, Net};
 use crate::tcp::congestion::Algorithm;
@@ -77,14 +78,7 @@ impl TcpListener {
         &self.inner
     }
 
-    /// Whether calls that would have to wait answer `WouldBlock` instead; for all handles of the socket.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.timeouts.set_nonblocking(nonblocking);
-        Ok(())
-    }
+    nonblocking_of_std!();
 
     /// The TTL or hop limit of what the accepted streams send.
     ///
@@ -216,70 +210,9 @@ impl TcpStream {
         self.inner.shutdown(how)
     }
 
-    /// How long a read may wait; `None` for ever.
-    ///
-    /// # Errors
-    /// A timeout of zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.timeouts.set_read(timeout)
-    }
+    timeouts_of_std!();
 
-    /// How long a write may wait; `None` for ever.
-    ///
-    /// # Errors
-    /// A timeout of zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.timeouts.set_write(timeout)
-    }
-
-    /// How long a read may wait.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.timeouts.read_timeout())
-    }
-
-    /// How long a write may wait.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.timeouts.write_timeout())
-    }
-
-    /// Whether calls that would have to wait answer `WouldBlock` instead; for all handles of the socket.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.timeouts.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// The error that nobody was told of yet (`SO_ERROR`): what ended the connection, or what ICMP said about it.
-    ///
-    /// # Errors
-    /// The stack has closed the socket.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.take_error()
-    }
-
-    /// The TTL or hop limit of what is sent.
-    ///
-    /// # Errors
-    /// The stack has closed the socket.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.inner.ttl().map(u32::from)
-    }
-
-    /// Sets the TTL or hop limit of what is sent.
-    ///
-    /// # Errors
-    /// 0, or more than 255; the stack has closed the socket.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.inner.set_ttl(hops(ttl)?)
-    }
+    options_of_std!();
 
     /// Whether small segments are sent at once.
     ///

@@ -175,6 +175,10 @@ fn nothing_waits_that_is_not_to() {
     socket.set_nonblocking(true).unwrap();
     assert_eq!(socket.recv_from(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     assert_eq!(socket.peek(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+    let raw = RawSocket::open(&client, Family::V4, 253).unwrap();
+    raw.set_nonblocking(true).unwrap();
+    assert_eq!(raw.recv_from(&mut [0; 9]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 #[test]

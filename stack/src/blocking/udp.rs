@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::std_like::{options_of_std, timeouts_of_std};
 use super::wait::{Timeouts, block_on, hops};
 use crate::buf::frame::InterfaceId;
 use crate::net::{self, Net};
@@ -124,70 +125,9 @@ impl UdpSocket {
         self.peek_from(buf).map(|(copied, _)| copied)
     }
 
-    /// How long a receive may wait; `None` for ever.
-    ///
-    /// # Errors
-    /// A timeout of zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.timeouts.set_read(timeout)
-    }
+    timeouts_of_std!();
 
-    /// How long a send may wait; `None` for ever.
-    ///
-    /// # Errors
-    /// A timeout of zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.timeouts.set_write(timeout)
-    }
-
-    /// How long a receive may wait.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.timeouts.read_timeout())
-    }
-
-    /// How long a send may wait.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.timeouts.write_timeout())
-    }
-
-    /// Whether calls that would have to wait answer `WouldBlock` instead; for all handles of the socket.
-    ///
-    /// # Errors
-    /// None: the shape is `std`'s.
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.timeouts.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// What ICMP said about an earlier datagram, if nobody was told of it yet (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// The stack has closed the socket.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.take_error()
-    }
-
-    /// The TTL or hop limit of what is sent.
-    ///
-    /// # Errors
-    /// The stack has closed the socket.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.inner.ttl().map(u32::from)
-    }
-
-    /// Sets the TTL or hop limit of what is sent.
-    ///
-    /// # Errors
-    /// 0, or more than 255; the stack has closed the socket.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.inner.set_ttl(hops(ttl)?)
-    }
+    options_of_std!();
 
     /// Whether broadcasts are permitted.
     ///

@@ -22,7 +22,7 @@ impl TcpStream {
     /// # Errors
     /// The stack has closed the socket.
     pub fn ttl(&self) -> io::Result<u8> {
-        self.socket().command(|stack, _, id| stack.hop_limit(id))
+        hop_limit(self.socket())
     }
 
     /// Sets the TTL or hop limit of what is sent.
@@ -30,7 +30,7 @@ impl TcpStream {
     /// # Errors
     /// The stack has closed the socket.
     pub fn set_ttl(&self, ttl: u8) -> io::Result<()> {
-        self.socket().command(|stack, _, id| stack.set_hop_limit(id, ttl))
+        set_hop_limit([self.socket()], ttl)
     }
 }
 
@@ -40,7 +40,7 @@ impl TcpListener {
     /// # Errors
     /// The stack has closed the socket.
     pub fn ttl(&self) -> io::Result<u8> {
-        self.group().first().command(|stack, _, id| stack.hop_limit(id))
+        hop_limit(self.group().first())
     }
 
     /// Sets the TTL or hop limit of what streams send that are accepted later.
@@ -48,8 +48,7 @@ impl TcpListener {
     /// # Errors
     /// The stack has closed the socket.
     pub fn set_ttl(&self, ttl: u8) -> io::Result<()> {
-        let mut all = self.group().iter();
-        all.try_for_each(|socket| socket.command(|stack, _, id| stack.set_hop_limit(id, ttl)))
+        set_hop_limit(self.group().iter(), ttl)
     }
 }
 
@@ -72,7 +71,7 @@ impl UdpSocket {
     /// # Errors
     /// The stack has closed the socket.
     pub fn ttl(&self) -> io::Result<u8> {
-        self.group().first().command(|stack, _, id| stack.hop_limit(id))
+        hop_limit(self.group().first())
     }
 
     /// Sets the TTL or hop limit of what is sent.
@@ -80,9 +79,18 @@ impl UdpSocket {
     /// # Errors
     /// The stack has closed the socket.
     pub fn set_ttl(&self, ttl: u8) -> io::Result<()> {
-        let mut all = self.group().iter();
-        all.try_for_each(|socket| socket.command(|stack, _, id| stack.set_hop_limit(id, ttl)))
+        set_hop_limit(self.group().iter(), ttl)
     }
+}
+
+fn hop_limit(socket: &Socket) -> io::Result<u8> {
+    socket.command(|stack, _, id| stack.hop_limit(id))
+}
+
+/// Of all parts of a socket.
+fn set_hop_limit<'a>(parts: impl IntoIterator<Item = &'a Socket>, ttl: u8) -> io::Result<()> {
+    let mut parts = parts.into_iter();
+    parts.try_for_each(|socket| socket.command(|stack, _, id| stack.set_hop_limit(id, ttl)))
 }
 
 /// The pending error of a socket: that there is one is no error of asking.

@@ -183,3 +183,27 @@ pub(super) fn set_option<T: Copy>(
     // SAFETY: `value` points to `len` readable bytes.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, len) }).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_socket_holds_more_on_the_way_out_after_it_was_given_room() {
+        let held = |room: Option<i32>| {
+            let (mut left, _right) = UnixStream::pair().unwrap();
+            left.set_nonblocking(true).unwrap();
+            room.into_iter().for_each(|bytes| set_buffers(left.as_fd(), bytes));
+            let mut held = 0;
+            while let Ok(taken) = left.write(&[0; 4096]) {
+                held += taken;
+            }
+            held
+        };
+        let (before, after) = (held(None), held(Some(4 << 20)));
+        assert!(after > before, "{before} bytes, and then {after}");
+    }
+}
