@@ -184,11 +184,15 @@ impl Addresses {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let lifetimes = self.list.iter().flat_map(|address| {
-            let preferred = address.preferred_until.filter(|_| address.state == AddressState::Preferred);
-            [preferred, address.valid_until]
-        });
-        self.work.iter().map(|work| work.due).chain(lifetimes).flatten().min()
+        // Asked for with each turn of a driver: plain comparisons.
+        let mut next = Instant::MAX;
+        let mut hear = |due: Option<Instant>| next = next.min(due.unwrap_or(Instant::MAX));
+        for (address, work) in self.list.iter().zip(&self.work) {
+            hear(work.due);
+            hear(address.valid_until);
+            hear(address.preferred_until.filter(|_| address.state == AddressState::Preferred));
+        }
+        (next != Instant::MAX).then_some(next)
     }
 
     /// Probes that are due, the end of probing, announcements, and lifetimes.

@@ -247,7 +247,8 @@ impl Interface {
             self.tables.groups_v6.poll_timeout(),
             self.discovery.poll_timeout(),
         ];
-        deadlines.into_iter().flatten().min()
+        let next = deadlines.map(|due| due.unwrap_or(Instant::MAX)).into_iter().fold(Instant::MAX, Ord::min);
+        (next != Instant::MAX).then_some(next)
     }
 
     /// Takes a frame in: drops it, deals with it, or lends the IP packet in it.

@@ -232,7 +232,7 @@ impl Shared {
             return Err(error);
         }
         let Received { frames, more } = inner.receive(now, asking)?;
-        let is_due = inner.quiet_until.is_none_or(|until| until <= now);
+        let is_due = inner.quiet() <= now;
         if is_due {
             inner.stack.handle_timeout(now);
             inner.times.take_due(now, &mut wake);
@@ -254,7 +254,14 @@ impl Shared {
 
     /// Lets go of what a driver's turn has held, unless it has left already.
     pub(crate) fn let_go(&self) {
-        self.with_if(|inner, _| core::mem::take(&mut inner.held), |&held| held, false);
+        let mut inner = self.lock();
+        if !core::mem::take(&mut inner.held) {
+            return;
+        }
+        let (now, mut wake) = (self.clock.now(), Wakers::new());
+        inner.quiet_until = None;
+        inner.settle(now, &mut wake);
+        self.leave(inner, wake);
     }
 
     /// How long a driver that knows of `devices` devices may sleep unless one has something (`None`: no deadline); not

@@ -60,10 +60,12 @@ impl SocketWakers {
     pub(crate) fn take(&mut self, id: SocketId, readiness: Readiness, wake: &mut Wakers) {
         let Some(waiting) = self.sockets.get_mut(id) else { return };
         let before = wake.len();
-        if readiness.readable || readiness.read_closed || readiness.closed {
+        let (reads, writes) = (!waiting.to_read.is_empty(), !waiting.to_write.is_empty());
+        if reads && (readiness.readable || readiness.read_closed || readiness.closed) {
             wake.append(&mut waiting.to_read);
         }
-        if readiness.writable || readiness.connected || readiness.write_closed || readiness.closed {
+        let may_write = readiness.writable || readiness.connected || readiness.write_closed;
+        if writes && (may_write || readiness.closed) {
             wake.append(&mut waiting.to_write);
         }
         self.count -= wake.len() - before;

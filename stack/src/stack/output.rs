@@ -299,7 +299,7 @@ impl Stack {
         (meta.dont_fragment, meta.ecn) = (!path.may_fragment, outgoing.ecn);
         let segments = outgoing.segments();
         self.stats.tcp.count_out(outgoing.header.flags, outgoing.why.reason(), u64::from(segments));
-        let len = outgoing.len as usize;
+        let (len, more) = (outgoing.len as usize, tcp.connection.wants_transmit());
         let picked = if segments > 1 && max_merged.is_none() {
             port.train = Some(Train::new(id, port, &mut self.ids, mac, meta, outgoing, signed));
             self.pick_train(interface)
@@ -313,7 +313,11 @@ impl Stack {
             self.why = outgoing.why;
             written.map(|offload| Picked { body, offload })
         };
-        self.spend(interface, len);
+        if more {
+            self.spend(interface, len);
+        } else {
+            self.end_turn(now, interface, id, false);
+        }
         picked.map_or(Turn::Over, Turn::Frame)
     }
 

@@ -219,7 +219,15 @@ impl Stack {
         if self.is_asleep(id) {
             return Err(Error::WouldBlock);
         }
-        self.on_tcp(now, id, |connection| connection.recv(now, buf))
+        let pressure = self.memory.pressure();
+        let connection = &mut self.tcp_mut(id)?.connection;
+        connection.set_pressure(pressure);
+        let result = connection.recv(now, buf);
+        // Whoever reads asks once too often as a rule, and that changes nothing.
+        if result != Err(crate::tcp::Error::WouldBlock) {
+            self.settle_tcp(now, id);
+        }
+        result.map_err(Into::into)
     }
 
     /// As `tcp_recv`, but the bytes stay.

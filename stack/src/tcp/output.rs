@@ -30,6 +30,7 @@ impl Connection {
         }
         self.set_max_segment(limits.max_segment);
         let common = &mut self.common;
+        let mut over = false;
         let outgoing = match &mut self.block {
             Block::Opening(opening) => opening.due.take().map(|reason| {
                 if !opening.sent {
@@ -42,8 +43,10 @@ impl Connection {
                 syn
             }),
             Block::Open(open) => {
-                let found = Output { open, common, now, limits }.next();
-                if found.is_none() {
+                let mut output = Output { open, common, now, limits, over: false };
+                let found = output.next();
+                over = output.over || found.is_none();
+                if over {
                     open.notice_app_limit(common.tx.len());
                     open.note_limit(now, common);
                 }
@@ -53,8 +56,9 @@ impl Connection {
         };
         match &outgoing {
             Some(outgoing) => common.count(outgoing),
-            None => common.dirty = false,
+            None => over = true,
         }
+        common.dirty &= !over;
         outgoing
     }
 }
@@ -87,6 +91,8 @@ struct Output<'a> {
     common: &'a mut Common,
     now: Instant,
     limits: &'a Limits,
+    /// Certainly nothing follows what was found: whoever asks again need not be told so at length.
+    over: bool,
 }
 
 /// A segment's place in the sequence space.
@@ -128,6 +134,7 @@ impl Output<'_> {
             return found;
         }
         if let found @ Some(_) = self.new_data() {
+            self.over = self.has_said_all();
             return found;
         }
         if let found @ Some(_) = self.window_probe() {
@@ -136,7 +143,16 @@ impl Output<'_> {
         if let found @ Some(_) = self.keepalive_probe() {
             return found;
         }
+        // All that comes before it has nothing to say.
+        self.over = true;
         self.bare_ack()
+    }
+
+    /// Whether what has just left, with the acknowledgment that was owed, was the last of what there is to send.
+    fn has_said_all(&self) -> bool {
+        let (sender, written) = (&self.open.sender, self.common.tx.len());
+        let sent = sender.unsent(written) == 0 && !sender.fin_unsent(written);
+        sent && sender.board.lost() == 0 && !self.open.keepalive_due
     }
 
     /// Data and FIN that were never sent, under the peer's window, the congestion window, pacing and Nagle.

@@ -313,7 +313,32 @@ impl Options {
 
     /// Their length when written, a multiple of 4. SACK blocks that do not fit beside the others are left
     /// out.
+    #[inline]
     pub fn len(&self) -> usize {
+        if let Some(timestamps) = self.only_timestamps() {
+            return timestamps.map_or(0, |_| TIMESTAMPS_LEN);
+        }
+        self.len_of_all()
+    }
+
+    /// What nearly every segment of an open connection carries: timestamps alone, or nothing (`Some(None)`).
+    #[inline]
+    fn only_timestamps(&self) -> Option<Option<Timestamps>> {
+        let Self { mss, window_scale, sack_permitted, timestamps, .. } = self;
+        let Self { user_timeout, acc_ecn, signature, fast_open, sack, .. } = self;
+        let others = *sack_permitted
+            || mss.is_some()
+            || window_scale.is_some()
+            || user_timeout.is_some()
+            || acc_ecn.is_some()
+            || signature.is_some()
+            || fast_open.is_some()
+            || !sack.is_empty();
+        (!others).then_some(*timestamps)
+    }
+
+    /// As `len`, whatever they are.
+    fn len_of_all(&self) -> usize {
         let blocks = self.sack_that_fits().len();
         self.len_without_sack() + if blocks == 0 { 0 } else { 4 + 8 * blocks }
     }
@@ -343,7 +368,7 @@ impl Options {
         let window_scale = if self.window_scale.is_some() { 4 } else { 0 };
         // SACK permitted takes the place of the two NOPs before the timestamps.
         let rest = match (self.timestamps, self.sack_permitted) {
-            (Some(_), _) => 12,
+            (Some(_), _) => TIMESTAMPS_LEN,
             (None, true) => 4,
             (None, false) => 0,
         };
@@ -456,6 +481,17 @@ impl Options {
     /// Writes the options in the order and with the padding that Linux uses, so that a middlebox that knows
     /// one layout knows ours. `out` has exactly their length.
     fn write(&self, out: &mut [u8]) {
+        if let Some(timestamps) = self.only_timestamps() {
+            if let (Some(timestamps), Some(out)) = (timestamps, out.first_chunk_mut()) {
+                *out = timestamps.padded();
+            }
+            return;
+        }
+        self.write_each(out);
+    }
+
+    /// As `write`, whatever they are.
+    fn write_each(&self, out: &mut [u8]) {
         let mut at = 0;
         if let Some(signature) = self.signature_that_fits() {
             signature.write(out);
@@ -476,11 +512,7 @@ impl Options {
                 _ => put(&[kind::NOP, kind::NOP]),
             }
             match self.timestamps {
-                Some(Timestamps { value, echo }) => {
-                    put(&[kind::TIMESTAMPS, 10]);
-                    put(&value.to_be_bytes());
-                    put(&echo.to_be_bytes());
-                }
+                Some(timestamps) => put(&timestamps.padded()[2..]),
                 None => put(&sack_permitted),
             }
         }
@@ -547,6 +579,17 @@ pub struct Timestamps {
     pub value: u32,
     /// The latest clock of the other side that the sender saw; meaningful only with ACK.
     pub echo: u32,
+}
+
+/// Bytes of the timestamps option with the two NOPs before it.
+const TIMESTAMPS_LEN: usize = 12;
+
+impl Timestamps {
+    /// The option, with two NOPs before it (RFC 7323 appendix A).
+    fn padded(self) -> [u8; TIMESTAMPS_LEN] {
+        let ([v0, v1, v2, v3], [e0, e1, e2, e3]) = (self.value.to_be_bytes(), self.echo.to_be_bytes());
+        [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10, v0, v1, v2, v3, e0, e1, e2, e3]
+    }
 }
 
 /// The user timeout option (RFC 5482 section 3): how long its sender keeps data that is not acknowledged.
