@@ -307,9 +307,10 @@ const HEAD: &str = "# What the RFCs ask for, and what shows it
 
 This file is written by a test (`USTACK_UPDATE_SNAPSHOTS=1 cargo test -p ustack-tests --test rfc_table`) from the lists of
 statements in `tests/rfc` and from the comments of packet scripts and tests, which cite what they show. `MUST-n` and `SHLD-n`
-of RFC 9293 are its own (appendix B, there also `REC-n`), and all of them are here. Those of the other RFCs are numbered here;
-their lists are made by hand from the sections that each list names at its head, and where an RFC describes an algorithm, its
-steps count, too. So `open` is what a list has and nothing shows; what a list has missed is in no number.
+of RFC 9293 are its own (appendix B, there also `REC-n`), and all of them are here; from 101 on are those that it has without a
+number. Those of the other RFCs are numbered here; their lists are made by hand from the sections that each list names at its
+head, and where an RFC describes an algorithm, its steps count, too. So `open` is what a list has and nothing shows; what a list
+has missed is in no number.
 
 | RFC | statements | shown | deviating | open |
 | --- | --- | --- | --- | --- |

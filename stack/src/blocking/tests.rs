@@ -131,6 +131,8 @@ fn datagrams_and_pings_cross() {
     asking.send(b"a question").unwrap();
     let mut buf = [0; 64];
     let (n, from) = serving.recv_from(&mut buf).unwrap();
+    // RFC 1122 section 4.1.3.5 (SHLD-2): the address that was chosen can be learned.
+    assert_eq!(asking.local_addr().unwrap(), from);
     serving.send_to(&buf[..n], from).unwrap();
     assert_eq!(asking.recv(&mut buf).unwrap(), 10);
 

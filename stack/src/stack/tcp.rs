@@ -98,7 +98,7 @@ impl Stack {
         with_data: bool,
     ) -> Result<SocketId, Error> {
         let remote = Endpoint::from(remote);
-        // RFC 9293 section 3.9.2.3 (MUST-46): nobody connects to many.
+        // RFC 9293 section 3.9.1.1 (MUST-46): nobody connects to many.
         let many = remote.ip.is_multicast() || self.is_broadcast(remote.ip);
         if remote.port == 0 || remote.ip.is_unspecified() || many {
             return Err(Error::Invalid("a connection needs a unicast address and a port"));

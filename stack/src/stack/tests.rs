@@ -289,7 +289,7 @@ fn ports_are_taken_once() {
     assert_eq!(elsewhere, Error::AddressNotAvailable([192, 0, 2, 1].into()));
 }
 
-/// RFC 9293 section 3.9.2.3 (MUST-46).
+/// RFC 9293 section 3.9.1.1 (MUST-46).
 #[test]
 fn nobody_connects_to_many() {
     let mut stack = host(1, 1, 1500);

@@ -192,7 +192,7 @@ mod tests {
     use crate::time::{Units, at};
     use proptest::prelude::*;
 
-    /// RFC 6298 section 2.2 (MUST-1).
+    /// RFC 6298 section 2.2 (MUST-1), section 2.3 (MUST-11).
     #[test]
     fn the_first_sample_sets_everything() {
         let mut rtt = Rtt::new();
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(rtt.rto(), 900.ms());
     }
 
-    /// RFC 6298 section 2.3 (MUST-2, SHLD-2).
+    /// RFC 6298 section 2.3 (MUST-2, MUST-11, SHLD-2).
     #[test]
     fn further_samples_weigh_an_eighth_and_a_quarter() {
         let mut rtt = Rtt::new();
@@ -254,7 +254,7 @@ mod tests {
         assert!(rtt.rto() <= 210.ms());
     }
 
-    /// RFC 4015 section 3.6 (SHLD-3).
+    /// RFC 4015 section 3.6 (MUST-9).
     #[test]
     fn a_spurious_timeout_makes_it_more_careful() {
         let mut rtt = Rtt::new();
@@ -285,6 +285,7 @@ mod tests {
         assert_eq!(rtt.rto(), 250.ms());
     }
 
+    /// RFC 8985 section 6.2 (SHLD-12).
     #[test]
     fn the_minimum_is_forgotten_after_its_window() {
         let mut rtt = Rtt::new();

@@ -19,7 +19,7 @@ fn arrival(from: &str, to: &str) -> Arrival {
     Arrival { from: address(from), to: ip(to), to_many: false, interface: ONE, ttl: 64, tos: 0 }
 }
 
-/// RFC 1122 section 4.1.3.5 (MUST-7, SHLD-2): the arrival tells the address that it was for.
+/// RFC 1122 section 4.1.3.5 (MUST-7): the arrival tells the address that it was for.
 #[test]
 fn a_datagram_arrives_whole_or_truncated() {
     let mut udp = socket("0.0.0.0:7");

@@ -171,7 +171,7 @@ fn other_ids_protocols_and_interfaces_do_not_meet() {
 
 #[test]
 fn congestion_is_passed_on() {
-    // RFC 3168 section 5.3 (MUST-13).
+    // RFC 3168 section 5.3 (MUST-13, MUST-16, MUST-17).
     let run = |first: u8, second: u8| {
         let mut t = Test::new();
         let packet = Test::packet_v4(0, b"aaaaaaaa", true, first);

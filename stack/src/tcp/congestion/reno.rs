@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(reno.cwnd(), 42 * SMSS);
     }
 
-    /// RFC 5681 section 3.1 (MUST-6).
+    /// RFC 5681 section 3.1 (MUST-6, SHLD-11).
     #[test]
     fn avoidance_adds_a_segment_each_round_trip() {
         let mut reno = reno();
@@ -260,6 +260,7 @@ mod tests {
         assert_eq!(reno.cwnd(), 12 * SMSS);
     }
 
+    /// RFC 5681 section 3.1 (SHLD-12).
     #[test]
     fn half_a_segment_of_a_halving_does_not_wait_for_a_round_trip() {
         let mut reno = reno();
@@ -374,6 +375,7 @@ mod tests {
         assert_eq!(reno.cwnd(), SMSS, "never raised");
     }
 
+    /// RFC 4015 section 3.1 (MUST-5).
     #[test]
     fn a_spurious_loss_is_undone_once() {
         let mut reno = reno();

@@ -142,6 +142,7 @@ mod tests {
         assert_eq!(tlp.due(), None);
     }
 
+    /// RFC 8985 section 7.3 (MUST-15, MUST-19).
     #[test]
     fn one_probe_for_a_tail_and_none_without_a_round_trip_since() {
         let mut tlp = probed(false);

@@ -103,6 +103,7 @@ fn what_was_sent_again_is_lost_again_when_it_is_overtaken() {
     assert_eq!(sums(&board), (9000, 2000, 0));
 }
 
+/// RFC 8985 section 6.2 (MUST-23).
 #[test]
 fn at_one_time_the_higher_number_counts_as_later() {
     let mut board = Scoreboard::new(UNA);

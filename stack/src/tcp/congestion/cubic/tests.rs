@@ -98,6 +98,16 @@ fn is_no_slower_than_reno_on_a_short_path() {
     assert!((windows[4] - (14.0 + 5.0 * ALPHA)).abs() < 0.2, "{}", windows[4]);
 }
 
+/// RFC 9438 section 4.3 (SHLD-11).
+#[test]
+fn half_a_segment_counts_for_half() {
+    let (mut whole, mut halves) = (after_loss(20), after_loss(20));
+    (0..14).for_each(|_| whole.on_ack(&ack(at(1.ms()), SMSS)));
+    (0..28).for_each(|_| halves.on_ack(&ack(at(1.ms()), SMSS / 2)));
+    let (whole, halves) = (whole.epoch.unwrap().w_est, halves.epoch.unwrap().w_est);
+    assert!(whole > 14_400.0 && (whole - halves).abs() < 20.0, "{whole} {halves}");
+}
+
 /// RFC 9438 section 4.7 (SHLD-4).
 #[test]
 fn fast_convergence_lowers_the_plateau_of_a_losing_flow() {
@@ -110,7 +120,7 @@ fn fast_convergence_lowers_the_plateau_of_a_losing_flow() {
     assert_eq!(cubic.w_max, Some(90_000.0), "above the last plateau");
 }
 
-/// RFC 9438 section 4.8 (MUST-8, SHLD-5).
+/// RFC 9438 section 4.8 (MUST-8, SHLD-5, SHLD-12).
 #[test]
 fn a_timeout_begins_with_one_segment_and_its_own_plateau() {
     let mut cubic = after_loss(100);
@@ -126,6 +136,8 @@ fn a_timeout_begins_with_one_segment_and_its_own_plateau() {
     cubic.on_ack(&ack(now, SMSS));
     let epoch = cubic.epoch.unwrap();
     assert_eq!((epoch.k, epoch.w_max), (0.0, 49_000.0));
+    // One acknowledgment of Reno's growth is in it already.
+    assert!((49_000.0..50_000.0).contains(&epoch.w_est), "{}", epoch.w_est);
 }
 
 /// RFC 9438 section 4.2 (MUST-3).
@@ -145,7 +157,7 @@ fn time_without_data_is_no_time() {
     assert!((busy - pausing).abs() < 0.03 * busy, "{busy} {pausing}");
 }
 
-/// RFC 9438 section 4.9 (SHLD-6).
+/// RFC 9438 section 4.9 (SHLD-6), RFC 4015 section 3.1 (MUST-5).
 #[test]
 fn a_spurious_loss_gives_everything_back() {
     let mut cubic = after_loss(100);
@@ -198,7 +210,7 @@ proptest! {
     }
 
     /// Whatever happens in whatever order, the window stays a sensible number, and grows by half at most (RFC 9438
-    /// section 4.2, MUST-2).
+    /// section 4.2, MUST-2, MUST-13).
     #[test]
     fn the_window_never_leaves_its_bounds(
         steps in prop::collection::vec((0..8u8, 1..200_000u64, 0..2_000_000u64), 1..300),
