@@ -79,8 +79,8 @@ impl Frames {
         match written.map_err(io::Error::from) {
             Ok(written) if written == len => Ok(()),
             Ok(_) => Err(io::ErrorKind::WriteZero.into()),
-            // A queue without room, an interface that is down, a signal: the frame is lost, the device is not.
-            Err(error) if is_lost(&error) => Err(io::ErrorKind::WouldBlock.into()),
+            // A queue without room, an interface that is down, a signal: another time it may pass.
+            Err(error) if may_pass_later(&error) => Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => Err(error),
         }
     }
@@ -94,7 +94,8 @@ fn is_empty(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-pub(super) fn is_lost(error: &io::Error) -> bool {
+/// Whether a frame that was not taken may be later.
+pub(super) fn may_pass_later(error: &io::Error) -> bool {
     is_empty(error) || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EIO | libc::ENETDOWN))
 }
 

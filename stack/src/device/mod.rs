@@ -62,14 +62,16 @@ pub trait Device: Send {
     /// Sends one frame, whole or not at all.
     ///
     /// # Errors
-    /// `WouldBlock` if the device is full: the frame is lost, as on any full queue, and the caller counts it.
+    /// `WouldBlock` if the device is full: the frame may be sent again later. With any other it is lost, and the caller
+    /// counts it.
     fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()>;
 
     /// Sends what `send` has put by, where the device was told to send many frames at once; to be called when no more
     /// follow for now. Answers how many frames were lost of those that `send` took since the last call.
     ///
     /// # Errors
-    /// The device is gone or broken; all that was put by is lost.
+    /// `WouldBlock` if the device is full: the rest stays where it is. Otherwise the device is gone or broken, and all
+    /// that was put by is lost.
     fn flush(&mut self, _now: Instant) -> io::Result<usize> {
         Ok(0)
     }

@@ -232,8 +232,12 @@ impl Device for Packet {
             return Ok(());
         }
         // It is too long to wait, or there is no room: what waits goes first.
-        outbox.flush(self.frames.as_fd())?;
-        if outbox.push(frame) { Ok(()) } else { self.frames.send(frame) }
+        let flushed = outbox.flush(self.frames.as_fd());
+        if outbox.push(frame) {
+            return Ok(());
+        }
+        flushed?;
+        self.frames.send(frame)
     }
 
     fn flush(&mut self, _now: Instant) -> io::Result<usize> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::pnet::datalink::{self, Channel, DataLinkReceiver, DataLinkSender};
 
-use super::frames::{BUFFER, is_lost};
+use super::frames::{BUFFER, may_pass_later};
 use super::offloads::{self, SwitchedOff};
 use super::packet::{EthernetLink, explain_recv, listen};
 use super::sys::{self, IfName};
@@ -152,7 +152,7 @@ impl Device for Pnet {
         self.scratch.clear();
         frame.copy_to(&mut self.scratch);
         match self.sender.send_to(&self.scratch, None) {
-            Some(Err(error)) if is_lost(&error) || error.kind() == io::ErrorKind::TimedOut => {
+            Some(Err(error)) if may_pass_later(&error) || error.kind() == io::ErrorKind::TimedOut => {
                 Err(io::ErrorKind::WouldBlock.into())
             }
             Some(answer) => answer,

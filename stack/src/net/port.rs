@@ -2,9 +2,10 @@
 
 use std::io;
 
-use crate::buf::frame::{InterfaceId, Medium, RxFrame, TxFrame};
+use crate::buf::frame::{InterfaceId, Medium, Offload, RxFrame, TxFrame};
 use crate::device::Device;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+use crate::why::Why;
 
 /// Frames taken from one device before the others and the applications get their turn.
 pub(super) const BATCH: usize = 64;
@@ -14,6 +15,9 @@ pub(super) const ALONE: u32 = 8;
 const DOUBT: u32 = 16;
 /// A small frame: a request, an acknowledgment, but not a part of a bulk transfer.
 const SMALL: usize = 256;
+/// When a device that was full is tried again, at first, and if it is full for long: each time after twice the pause.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// A device and the interface that it carries.
 pub(super) struct Port {
@@ -23,6 +27,24 @@ pub(super) struct Port {
     errors: DeviceErrors,
     /// Turns one after the other in which a small frame came alone.
     alone: u32,
+    /// Since the device was full: the stack is not asked for more meanwhile.
+    full: Option<Full>,
+    held: Held,
+}
+
+/// A device that takes no more for now.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    /// When it is tried again.
+    until: Instant,
+    pause: Duration,
+}
+
+/// The frame that it did not take.
+struct Held {
+    bytes: Vec<u8>,
+    offload: Offload,
+    why: Why,
 }
 
 /// How long a turn goes on asking a device.
@@ -39,8 +61,10 @@ pub(crate) enum Asking {
 /// What went wrong at a device while it was driven.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceErrors {
-    /// Frames that the device did not take: full, or too large for it.
+    /// Frames that the device did not take and that were lost: it has no memory, or they are too large for it.
     pub refused: u64,
+    /// How often it was full: what was to leave waited.
+    pub full: u64,
     /// Frames that came and were lost because nobody took them in time, as far as the device knows.
     pub missed: u64,
     /// Failed reads.
@@ -52,7 +76,8 @@ pub struct DeviceErrors {
 impl Port {
     pub(super) fn new(interface: InterfaceId, device: Box<dyn Device>) -> Self {
         let medium = device.capabilities().medium;
-        Self { interface, medium, device, errors: DeviceErrors::default(), alone: 0 }
+        let held = Held { bytes: Vec::new(), offload: Offload::NONE, why: Why::FOREIGN };
+        Self { interface, medium, device, errors: DeviceErrors::default(), alone: 0, full: None, held }
     }
 
     pub(super) fn interface(&self) -> InterfaceId {
@@ -99,20 +124,79 @@ impl Port {
         Ok(taken)
     }
 
-    /// Sends a frame; one that is not taken is lost, and counted.
-    pub(super) fn send(&mut self, now: Instant, frame: &TxFrame<'_>) {
-        if let Err(error) = self.device.send(now, frame) {
-            self.errors.refused += 1;
-            self.errors.last = Some(error.to_string());
+    /// When the device is to be asked, or tried, although nothing arrives.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.device.poll_timeout().into_iter().chain(self.full.map(|full| full.until)).min()
+    }
+
+    /// Whether a device that was full is to be tried again.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.full.is_some_and(|full| full.until <= now)
+    }
+
+    /// Whether the device may take frames; what waits for it goes first.
+    pub(super) fn opens(&mut self, now: Instant) -> bool {
+        if self.full.is_none() {
+            return true;
         }
+        if !self.is_due(now) {
+            return false;
+        }
+        if !self.held.bytes.is_empty() {
+            let Held { bytes, offload, why } = &self.held;
+            let frame = TxFrame { head: bytes, body: [&[]; 2], offload: *offload, why };
+            let sent = self.device.send(now, &frame);
+            if !self.has_taken(now, sent) {
+                return false;
+            }
+            self.held.bytes.clear();
+        }
+        self.full = None;
+        true
+    }
+
+    /// Sends a frame; one that finds the device full waits, and false is answered. Another that is not taken is lost,
+    /// and counted.
+    pub(super) fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> bool {
+        let sent = self.device.send(now, frame);
+        let taken = self.has_taken(now, sent);
+        if !taken {
+            frame.copy_to(&mut self.held.bytes);
+            (self.held.offload, self.held.why) = (frame.offload, *frame.why);
+        }
+        taken
     }
 
     /// Lets go of what the device has put by.
     pub(super) fn flush(&mut self, now: Instant) {
         match self.device.flush(now) {
             Ok(lost) => self.errors.refused += lost as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(now),
             Err(error) => self.errors.last = Some(error.to_string()),
         }
+    }
+
+    /// Whether a frame is out of our hands: the device has it, or it is lost.
+    fn has_taken(&mut self, now: Instant, sent: io::Result<()>) -> bool {
+        match sent {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait(now);
+                return false;
+            }
+            Err(error) => {
+                self.errors.refused += 1;
+                self.errors.last = Some(error.to_string());
+            }
+        }
+        true
+    }
+
+    /// The device is full: it is left alone for a while. (Not every one tells when it has room again.)
+    fn wait(&mut self, now: Instant) {
+        self.errors.full += 1;
+        let pause = self.full.map_or(FIRST_PAUSE, |full| (full.pause * 2).min(LONGEST_PAUSE));
+        self.full = Some(Full { until: now + pause, pause });
     }
 
     /// Whether to believe that a small frame comes alone, rather than to ask the device once more.

@@ -169,6 +169,7 @@ impl DeviceErrors {
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             refused: self.refused + other.refused,
+            full: self.full + other.full,
             missed: self.missed + other.missed,
             failed_reads: self.failed_reads + other.failed_reads,
             last: other.last.or(self.last),

@@ -237,7 +237,7 @@ impl Shared {
             inner.stack.handle_timeout(now);
             inner.times.take_due(now, &mut wake);
         }
-        if is_due || frames {
+        if is_due || frames || inner.ports.iter().any(|port| port.is_due(now)) {
             inner.quiet_until = None;
             inner.held = holds;
             inner.settle(now, &mut wake);
@@ -353,7 +353,7 @@ impl Inner {
 
     /// When a device wants to be asked: that may be news after any question, though nothing came of it.
     fn device_timeout(&self) -> Option<Instant> {
-        self.ports.iter().filter_map(|port| port.device().poll_timeout()).min()
+        self.ports.iter().filter_map(Port::poll_timeout).min()
     }
 
     fn waiting_tasks(&self) -> usize {
@@ -480,9 +480,12 @@ impl Inner {
 
     fn transmit(&mut self, now: Instant) {
         for port in &mut self.ports {
+            if !port.opens(now) {
+                continue;
+            }
             while let Some(frame) = self.stack.poll_transmit(now, port.interface()) {
-                if !mutes(self.office.as_deref_mut(), &frame) {
-                    port.send(now, &frame);
+                if !mutes(self.office.as_deref_mut(), &frame) && !port.send(now, &frame) {
+                    break;
                 }
             }
             port.flush(now);

@@ -43,6 +43,8 @@ pub(crate) struct Hub {
     retry_at: Option<Instant>,
     /// The next wait, if nothing can be sent until then.
     patience: Duration,
+    /// Frames that some member had no room for, since it was told last.
+    lost: usize,
     frame: Vec<u8>,
 }
 
@@ -80,6 +82,7 @@ impl Hub {
                 refreshed: None,
                 retry_at: None,
                 patience: RETRY,
+                lost: 0,
                 frame: vec![0; MTU + ETHERNET_HEADER],
             });
         }
@@ -112,7 +115,7 @@ impl Hub {
     }
 
     /// Sends what had no room before.
-    fn flush(&mut self, now: Instant) {
+    fn send_pending(&mut self, now: Instant) {
         let mut progress = false;
         let mut is_full = false;
         for peer in self.peers.values_mut() {
@@ -162,7 +165,7 @@ impl Device for Hub {
     }
 
     fn recv(&mut self, now: Instant) -> io::Result<Option<RxFrame<'_>>> {
-        self.flush(now);
+        self.send_pending(now);
         match self.socket.recv_from(&mut self.frame) {
             Ok((len, from)) => {
                 self.learn(from.as_pathname(), len);
@@ -183,15 +186,21 @@ impl Device for Hub {
         let mut bytes = Vec::with_capacity(frame.len());
         frame.copy_to(&mut bytes);
         let to = bytes.first_chunk::<6>().and_then(|mac| self.learned.get(mac)).copied();
-        let mut refused = false;
+        let mut lost = false;
         for (_, peer) in self.peers.iter_mut().filter(|&(&number, _)| to.is_none_or(|to| to == number)) {
             match peer.pending.len() {
-                MAX_PENDING.. => refused = true,
+                MAX_PENDING.. => lost = true,
                 _ => peer.pending.push_back(bytes.clone()),
             }
         }
-        self.flush(now);
-        if refused { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        self.send_pending(now);
+        // One member that does not listen must not keep the others from hearing us.
+        self.lost += usize::from(lost);
+        Ok(())
+    }
+
+    fn flush(&mut self, _now: Instant) -> io::Result<usize> {
+        Ok(std::mem::take(&mut self.lost))
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -278,11 +287,27 @@ mod tests {
         }
         for n in 0..100 {
             let got = received(&mut b).unwrap_or_else(|| {
-                a.flush(at(0.ms()));
+                a.send_pending(at(0.ms()));
                 received(&mut b).unwrap()
             });
             assert_eq!(got, [n]);
         }
+    }
+
+    #[test]
+    fn a_member_that_does_not_listen_is_told_of_and_keeps_nobody_from_hearing() {
+        let folder = folder("deaf");
+        let [mut a, _deaf, mut c] = [0; 3].map(|_| Hub::join(&folder).unwrap());
+        let mut lost = 0;
+        for n in 0..u32::MAX {
+            send(&mut a, 0xff, 10, &n.to_be_bytes());
+            assert_eq!(received(&mut c).unwrap(), n.to_be_bytes());
+            lost += a.flush(at(0.ms())).unwrap();
+            if lost == 3 {
+                break;
+            }
+        }
+        assert_eq!(a.flush(at(0.ms())).unwrap(), 0, "it is told once");
     }
 
     #[test]

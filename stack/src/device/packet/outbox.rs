@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use arrayvec::ArrayVec;
 
-use super::super::frames::is_lost;
+use super::super::frames::may_pass_later;
 use super::super::sys::{self, MAX_MESSAGES};
 use super::super::vnet;
 use crate::buf::frame::TxFrame;
@@ -39,10 +39,10 @@ impl Outbox {
         true
     }
 
-    /// Sends all that was put by. What the socket refuses is lost, as on any full queue, and the next is tried.
+    /// Sends what was put by.
     ///
     /// # Errors
-    /// The interface is gone; nothing is left to be sent.
+    /// `WouldBlock` if the socket is full: the rest stays. The interface is gone: nothing is left to be sent.
     pub(super) fn flush(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         let mut parts: ArrayVec<IoSlice<'_>, MAX_MESSAGES> = ArrayVec::new();
         let mut start = 0;
@@ -55,19 +55,28 @@ impl Outbox {
         while !rest.is_empty() && result.is_ok() {
             match sys::send_messages(socket, rest) {
                 Ok(sent @ 1..) => rest = &rest[sent.min(rest.len())..],
-                Err(error) if !is_lost(&error) => result = Err(error),
-                // The first of them has no room.
-                Ok(0) | Err(_) => {
-                    self.refused += 1;
-                    rest = &rest[1..];
+                Err(error) if !may_pass_later(&error) => {
+                    self.refused += rest.len();
+                    rest = &[];
+                    result = Err(error);
                 }
+                // The first of them has no room.
+                Ok(0) | Err(_) => result = Err(io::ErrorKind::WouldBlock.into()),
             }
         }
-        self.refused += rest.len();
+        let gone = parts.len() - rest.len();
         drop(parts);
-        self.ends.clear();
-        self.bytes.clear();
+        self.forget(gone);
         result
+    }
+
+    /// Forgets the first frames.
+    fn forget(&mut self, frames: usize) {
+        let Some(last) = frames.checked_sub(1) else { return };
+        let start = self.ends[last];
+        self.ends.drain(..frames);
+        self.ends.iter_mut().for_each(|end| *end -= start);
+        self.bytes.drain(..start);
     }
 
     /// How many frames were put by and then refused, since the last call.
@@ -90,37 +99,38 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_queue_refuses_is_counted_and_the_rest_arrives_in_order() {
+    fn what_finds_the_socket_full_waits_and_arrives_in_order() {
         let (left, right) = UnixDatagram::pair().unwrap();
         left.set_nonblocking(true).unwrap();
         right.set_nonblocking(true).unwrap();
         let mut outbox = Outbox::new();
         let (mut pushed, mut arrived) = (0_u32, Vec::new());
-        let mut refused = 0;
-        while refused == 0 {
+        let full = loop {
             while outbox.push(&frame(&pushed.to_be_bytes().repeat(25))) {
                 pushed += 1;
             }
-            outbox.flush(left.as_fd()).unwrap();
-            refused = outbox.take_refused();
-        }
-        let mut buffer = [0; SHORT];
-        while let Ok(len) = right.recv(&mut buffer) {
-            assert_eq!(len, vnet::LEN + 100);
-            let number: [u8; 4] = buffer[vnet::LEN..].first_chunk().copied().unwrap();
-            arrived.push(u32::from_be_bytes(number));
-        }
-        assert_eq!(arrived.len() + refused, pushed as usize);
-        assert!(arrived.is_sorted() && arrived.first() == Some(&0), "{arrived:?}");
-        assert_eq!(outbox.take_refused(), 0, "it is told once");
-        // Nothing is left of those that were refused.
-        assert!(outbox.push(&frame(b"again")));
+            if let Err(error) = outbox.flush(left.as_fd()) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let mut take = || {
+            let mut buffer = [0; SHORT];
+            while let Ok(len) = right.recv(&mut buffer) {
+                assert_eq!(len, vnet::LEN + 100);
+                let number: [u8; 4] = buffer[vnet::LEN..].first_chunk().copied().unwrap();
+                arrived.push(u32::from_be_bytes(number));
+            }
+        };
+        take();
         outbox.flush(left.as_fd()).unwrap();
-        assert_eq!(right.recv(&mut buffer).unwrap(), vnet::LEN + 5);
+        take();
+        assert!(arrived.into_iter().eq(0..pushed), "each once, and in order");
+        assert_eq!(outbox.take_refused(), 0);
     }
 
     #[test]
-    fn what_waits_for_a_socket_that_is_gone_is_lost() {
+    fn what_waits_for_a_socket_that_is_gone_may_pass_later() {
         let (left, right) = UnixDatagram::pair().unwrap();
         drop(right);
         let mut outbox = Outbox::new();

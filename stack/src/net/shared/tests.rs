@@ -103,9 +103,87 @@ fn a_device_that_fails_loses_nothing_that_is_not_repaired() {
     assert_eq!(received, sent);
     for (net, interface) in [client, server] {
         let errors = net.device_errors(interface);
-        assert!(errors.refused > 3 && errors.failed_reads == 0, "{errors:?}");
+        assert!(errors.full > 1 && errors.refused > 3 && errors.failed_reads == 0, "{errors:?}");
         assert!(errors.last.is_some());
     }
+}
+
+/// A host with a datagram socket, on a wire that holds few frames.
+struct Narrow {
+    net: Net,
+    interface: InterfaceId,
+    wire: Memory,
+    id: SocketId,
+    /// Who is at the other end.
+    to: Option<std::net::SocketAddr>,
+}
+
+impl Narrow {
+    fn new(frames: usize) -> Self {
+        let plain = Capabilities::plain(Medium::Ip, 1500);
+        let (device, wire) = Memory::builder(plain).limit(frames).pair().unwrap();
+        let net = Net::in_virtual_time(Stack::new(Config::seeded(1)));
+        let config = InterfaceConfig::new(MacAddr::UNSPECIFIED).address([10, 0, 0, 1].into(), 24);
+        let interface = net.attach(config, device).unwrap();
+        let id = net.with_stack(|stack, _| stack.udp_bind(([10, 0, 0, 1], 7).into())).unwrap();
+        Self { net, interface, wire, id, to: Some(([10, 0, 0, 2], 7).into()) }
+    }
+}
+
+#[test]
+fn what_finds_a_device_full_waits_and_leaves_in_order() {
+    const DATAGRAMS: u32 = 2000;
+    let Narrow { net, interface, mut wire, id, to } = Narrow::new(4);
+    let (mut given, mut arrived, mut refused) = (0, Vec::new(), 0);
+    while arrived.len() < DATAGRAMS as usize {
+        while given < DATAGRAMS
+            && net.with_stack(|stack, now| stack.udp_send_to(now, id, &given.to_be_bytes(), to)).is_ok()
+        {
+            given += 1;
+        }
+        refused += u32::from(given < DATAGRAMS);
+        // It reads now and then; nobody tells the driver when.
+        if arrived.len() % 3 == 0 {
+            let at = net.poll_timeout().expect("it is tried again");
+            assert!(at > net.now() && at - net.now() <= 5.ms(), "{at}");
+            assert_eq!(net.shared().fall_asleep(1), Some(at - net.now()));
+            net.advance(at);
+            net.shared().drive(Asking::Waits).unwrap();
+        }
+        let frame = wire.recv(net.now()).unwrap().expect("it is full, or all have left");
+        arrived.push(u32::from_be_bytes(*frame.bytes.last_chunk().unwrap()));
+    }
+    assert!(arrived.into_iter().eq(0..DATAGRAMS), "each once, and in order");
+    let errors = net.device_errors(interface);
+    assert!(errors.full > 100 && errors.refused == 0, "{errors:?}");
+    assert!(refused > 0, "the socket's queue was full, too, and said so");
+}
+
+#[test]
+fn a_device_that_stays_full_is_tried_ever_more_seldom() {
+    let Narrow { net, mut wire, id, to, .. } = Narrow::new(1);
+    let send = || net.with_stack(|stack, now| stack.udp_send_to(now, id, b"x", to)).unwrap();
+    let pauses = || {
+        let pause = || {
+            let at = net.poll_timeout()?;
+            let pause = at - net.now();
+            net.advance(at);
+            net.shared().drive(Asking::Waits).unwrap();
+            Some(pause.as_micros())
+        };
+        (0..9).map_while(|_| pause()).collect::<Vec<_>>()
+    };
+    assert_eq!([send(), send()], [1, 1]);
+    assert_eq!(pauses(), [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    let mut read = || wire.recv(net.now()).unwrap().is_some();
+    assert!(read());
+    let after = pauses();
+    assert!(
+        after[0] == 5000 && after[1..].iter().all(|&pause| pause > 1_000_000),
+        "it is not full: {after:?}"
+    );
+    send();
+    assert_eq!(pauses()[..2], [50, 100], "and patience begins anew");
 }
 
 /// A device that counts how often it is asked, which is dear.
