@@ -114,6 +114,8 @@ impl Attempt {
 
     /// What is learned from the end of the handshake; `acked` bytes of the SYN's data were acknowledged.
     fn report(&self, syn_ack: Option<&Header>, acked: u32) -> FastOpenReport {
+        // RFC 7413 section 4.1.1: nothing is said but by a SYN. Of two that crossed the end may be a mere ACK.
+        let syn_ack = syn_ack.filter(|header| header.flags.contains(Flags::SYN));
         let cookie =
             syn_ack.and_then(|header| header.options.fast_open).filter(|cookie| !cookie.is_request());
         let outcome = match () {
