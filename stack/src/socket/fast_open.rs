@@ -32,10 +32,11 @@ impl Cookies {
         self.old = Some(core::mem::replace(&mut self.key, key));
     }
 
-    /// What a client's cookie is worth.
+    /// What a client's cookie is worth, in whichever form it is shown. Ours has the same form.
     pub(crate) fn judge(&self, local: IpAddr, client: IpAddr, shown: FastOpenCookie) -> Ticket {
-        let ours = make(&self.key, local, client);
-        let is_old = || self.old.is_some_and(|key| make(&key, local, client) == shown);
+        let make = |key: &[u8; 16]| make(key, local, client).in_form(shown.form());
+        let ours = make(&self.key);
+        let is_old = || self.old.is_some_and(|key| make(&key) == shown);
         let shown = match shown {
             shown if shown.is_request() => Shown::Nothing,
             shown if shown == ours => Shown::Current,
@@ -170,6 +171,7 @@ impl ServerCache {
 mod tests {
     use super::*;
     use crate::time::{Units, at};
+    use crate::wire::tcp::FastOpenForm;
 
     const US: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 0, 1));
     const THEM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -188,6 +190,10 @@ mod tests {
         assert_eq!(cookies.judge(THEM, US, given.ours).shown, Shown::Wrong, "it is another client's");
         cookies.set_key([1; 16]);
         assert_eq!(judge(&cookies, given.ours), Shown::Old);
+        let experimental = given.ours.in_form(FastOpenForm::Experimental);
+        let renewed = cookies.judge(US, THEM, experimental);
+        assert_eq!((renewed.shown, renewed.ours.form()), (Shown::Old, FastOpenForm::Experimental));
+        assert_eq!(judge(&cookies, renewed.ours.in_form(FastOpenForm::Standard)), Shown::Current);
         cookies.set_key([2; 16]);
         assert_eq!(judge(&cookies, given.ours), Shown::Wrong);
         assert_eq!(Cookies::new(&mut Rng::new(1, 0)).key, Cookies::new(&mut Rng::new(1, 0)).key);

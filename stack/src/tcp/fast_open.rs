@@ -10,6 +10,9 @@
 //!   ACK                          ------->  confirmed
 //! ```
 //!
+//! The option has two forms: kind 34, and kind 254 from the time when it was an experiment (RFC 6994). A server answers in
+//! the form that it is asked in, a client shows a cookie in the form that brought it.
+//!
 //! What the server has between the SYN and the ACK is an [`Unconfirmed`] beside an open control block. What a client
 //! has learned when its handshake ends is a [`FastOpenReport`]. Who makes cookies, and who keeps those of others,
 //! stands above: both are about addresses.
