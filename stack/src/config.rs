@@ -18,7 +18,8 @@ pub struct Config {
     pub max_routes: usize,
     /// Destinations whose path MTU is remembered.
     pub max_path_mtus: usize,
-    /// Servers whose Fast Open cookie is remembered; beyond it the one that was learned first is forgotten.
+    /// Servers of which is remembered what Fast Open is to them, a cookie or none; beyond it the one that was learned
+    /// first is forgotten.
     pub max_fast_open_servers: usize,
     /// Bytes of a datagram socket's receive queue.
     pub udp_receive_buffer: usize,

@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher24;
 use crate::rng::{KeyedHash, KeyedMap, Rng};
 use crate::tcp::{FastOpenClient, FastOpenOutcome, FastOpenReport, Shown, Ticket};
 use crate::time::{Duration, Instant};
-use crate::wire::tcp::FastOpenCookie;
+use crate::wire::tcp::{FastOpenCookie, FastOpenForm};
 
 /// Makes and checks cookies under a key, and checks those of the key before.
 #[derive(Clone, Debug)]
@@ -32,10 +32,11 @@ impl Cookies {
         self.old = Some(core::mem::replace(&mut self.key, key));
     }
 
-    /// What a client's cookie is worth.
+    /// What a client's cookie is worth, in whichever form it is shown. Ours has the same form.
     pub(crate) fn judge(&self, local: IpAddr, client: IpAddr, shown: FastOpenCookie) -> Ticket {
-        let ours = make(&self.key, local, client);
-        let is_old = || self.old.is_some_and(|key| make(&key, local, client) == shown);
+        let make = |key: &[u8; 16]| make(key, local, client).in_form(shown.form());
+        let ours = make(&self.key);
+        let is_old = || self.old.is_some_and(|key| make(&key) == shown);
         let shown = match shown {
             shown if shown.is_request() => Shown::Nothing,
             shown if shown == ours => Shown::Current,
@@ -76,10 +77,25 @@ pub(crate) struct ServerCache {
 struct Server {
     cookie: FastOpenCookie,
     mss: u16,
+    /// The last form in which it was asked in vain, as long as it has given no cookie.
+    unanswered: Option<FastOpenForm>,
     /// Until then, plain SYNs (RFC 7413 section 4.1.3.1).
     plain_until: Instant,
     /// Attempts in a row that failed.
     failures: u8,
+}
+
+impl Server {
+    /// The cookie that a SYN shows, or the question for one. Who does not answer that in the standard form is asked once
+    /// in the experimental one, as Linux does: there were servers before the option had a number.
+    fn shown(&self) -> FastOpenCookie {
+        match self.unanswered {
+            Some(FastOpenForm::Standard) if self.cookie.is_request() => {
+                FastOpenCookie::REQUEST.in_form(FastOpenForm::Experimental)
+            }
+            _ => self.cookie,
+        }
+    }
 }
 
 /// How long plain SYNs follow the first attempt that failed; each further one doubles it.
@@ -113,7 +129,7 @@ impl ServerCache {
         match self.entries.get(&(local, server)) {
             None => Some(stranger),
             Some(entry) if now < entry.plain_until => None,
-            Some(entry) => Some(FastOpenClient { cookie: entry.cookie, mss: entry.mss, defer: false }),
+            Some(entry) => Some(FastOpenClient { cookie: entry.shown(), mss: entry.mss, defer: false }),
         }
     }
 
@@ -125,21 +141,30 @@ impl ServerCache {
             // RFC 7413 section 4.1.3.1. A new cookie instead says that the old one is out of date, not that it is in
             // vain.
             FastOpenOutcome::Ignored => report.cookie.is_none(),
-            FastOpenOutcome::NoData | FastOpenOutcome::Accepted => false,
+            FastOpenOutcome::NoData | FastOpenOutcome::Unanswered(_) | FastOpenOutcome::Accepted => false,
+        };
+        let unanswered = match report.outcome {
+            FastOpenOutcome::Unanswered(form) => Some(form),
+            _ => None,
         };
         let known = self.entries.get(&pair);
-        if known.is_none() && report.cookie.is_none() && !failed {
+        if known.is_none() && report.cookie.is_none() && unanswered.is_none() && !failed {
             return;
         }
         let stranger = Server {
             cookie: FastOpenCookie::REQUEST,
             mss: report.mss,
+            unanswered: None,
             plain_until: Instant::ZERO,
             failures: 0,
         };
         let mut entry = *known.unwrap_or(&stranger);
         entry.cookie = report.cookie.unwrap_or(entry.cookie);
         entry.mss = report.mss;
+        // Both were tried, whatever is heard of other connections that began before.
+        if entry.unanswered != Some(FastOpenForm::Experimental) {
+            entry.unanswered = unanswered.or(entry.unanswered);
+        }
         if failed {
             entry.plain_until = now + PLAIN_TIME * (1 << entry.failures.min(MAX_DOUBLINGS));
             entry.failures = entry.failures.saturating_add(1);
@@ -188,6 +213,10 @@ mod tests {
         assert_eq!(cookies.judge(THEM, US, given.ours).shown, Shown::Wrong, "it is another client's");
         cookies.set_key([1; 16]);
         assert_eq!(judge(&cookies, given.ours), Shown::Old);
+        let experimental = given.ours.in_form(FastOpenForm::Experimental);
+        let renewed = cookies.judge(US, THEM, experimental);
+        assert_eq!((renewed.shown, renewed.ours.form()), (Shown::Old, FastOpenForm::Experimental));
+        assert_eq!(judge(&cookies, renewed.ours.in_form(FastOpenForm::Standard)), Shown::Current);
         cookies.set_key([2; 16]);
         assert_eq!(judge(&cookies, given.ours), Shown::Wrong);
         assert_eq!(Cookies::new(&mut Rng::new(1, 0)).key, Cookies::new(&mut Rng::new(1, 0)).key);
@@ -213,6 +242,28 @@ mod tests {
         assert_eq!((begin(&cache).cookie, begin(&cache).mss), (given, 1400));
         assert_eq!(cache.cookie(at(0.ms()), US, THEM), Some(given));
         assert_eq!(cache.cookie(at(0.ms()), THEM, US), None);
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_once_in_the_other_form() {
+        use FastOpenForm::{Experimental, Standard};
+        let mut cache = cache(8);
+        let mut hear = |cookie, outcome| {
+            cache.learn(at(0.ms()), US, THEM, &report(cookie, outcome));
+            let next = cache.begin(at(0.ms()), US, THEM).expect("nothing has failed").cookie;
+            (next.is_request(), next.form())
+        };
+        assert_eq!(hear(None, FastOpenOutcome::Unanswered(Standard)), (true, Experimental));
+        assert_eq!(
+            hear(None, FastOpenOutcome::Unanswered(Standard)),
+            (true, Experimental),
+            "asked before that"
+        );
+        assert_eq!(hear(None, FastOpenOutcome::Unanswered(Experimental)), (true, Standard));
+        assert_eq!(hear(None, FastOpenOutcome::Unanswered(Standard)), (true, Standard), "both were tried");
+        let given = cookie(&[1, 2, 3, 4]).in_form(Experimental);
+        assert_eq!(hear(Some(given), FastOpenOutcome::NoData), (false, Experimental));
+        assert_eq!(hear(Some(cookie(&[5; 8])), FastOpenOutcome::Accepted), (false, Standard));
     }
 
     #[test]

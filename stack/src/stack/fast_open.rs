@@ -103,7 +103,7 @@ impl Stack {
         match report.outcome {
             FastOpenOutcome::Accepted => counters.fast_open_active += 1,
             FastOpenOutcome::Ignored | FastOpenOutcome::Lost => counters.fast_open_active_fail += 1,
-            FastOpenOutcome::NoData => {}
+            FastOpenOutcome::NoData | FastOpenOutcome::Unanswered(_) => {}
         }
         self.fast_open_servers.learn(now, tuple.local.ip, tuple.remote.ip, report);
     }

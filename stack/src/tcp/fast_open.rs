@@ -10,6 +10,9 @@
 //!   ACK                          ------->  confirmed
 //! ```
 //!
+//! The option has two forms: kind 34, and kind 254 from the time when it was an experiment (RFC 6994). A server answers in
+//! the form that it is asked in, a client shows a cookie in the form that brought it.
+//!
 //! What the server has between the SYN and the ACK is an [`Unconfirmed`] beside an open control block. What a client
 //! has learned when its handshake ends is a [`FastOpenReport`]. Who makes cookies, and who keeps those of others,
 //! stands above: both are about addresses.
@@ -27,7 +30,7 @@ use super::state::{Block, Open, Synchronised};
 use super::timer::Timer;
 use crate::time::{Duration, Instant};
 use crate::why::{Reason, Why};
-use crate::wire::tcp::{FastOpenCookie, Flags, Header, MAX_OPTIONS_LEN};
+use crate::wire::tcp::{FastOpenCookie, FastOpenForm, Flags, Header, MAX_OPTIONS_LEN};
 
 /// What a SYN with the Fast Open option is worth to a listener, as those who make cookies see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub enum Shown {
 /// What a client knows about its peer before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastOpenClient {
-    /// The peer's cookie; [`FastOpenCookie::REQUEST`] asks for one.
+    /// The peer's cookie; an empty one asks for one, in its form.
     pub cookie: FastOpenCookie,
     /// The MSS that the peer announced when it gave it.
     pub mss: u16,
@@ -78,6 +81,8 @@ pub struct FastOpenReport {
 pub enum FastOpenOutcome {
     /// No data was in the SYN.
     NoData,
+    /// The SYN asked for a cookie in this form, and its answer had none.
+    Unanswered(FastOpenForm),
     /// Data of the SYN was acknowledged.
     Accepted,
     /// The SYN was acknowledged, its data was not.
@@ -114,12 +119,17 @@ impl Attempt {
 
     /// What is learned from the end of the handshake; `acked` bytes of the SYN's data were acknowledged.
     fn report(&self, syn_ack: Option<&Header>, acked: u32) -> FastOpenReport {
+        // RFC 7413 section 4.1.1: nothing is said but by a SYN. Of two that crossed the end may be a mere ACK.
+        let syn_ack = syn_ack.filter(|header| header.flags.contains(Flags::SYN));
         let cookie =
             syn_ack.and_then(|header| header.options.fast_open).filter(|cookie| !cookie.is_request());
         let outcome = match () {
             () if acked > 0 => FastOpenOutcome::Accepted,
             // RFC 7413 section 4.1.3.1. Note: whoever answers with a cookie has seen the option, whatever was lost.
             () if self.plain && cookie.is_none() => FastOpenOutcome::Lost,
+            () if syn_ack.is_some() && self.client.cookie.is_request() && cookie.is_none() => {
+                FastOpenOutcome::Unanswered(self.client.cookie.form())
+            }
             () if self.sent == 0 => FastOpenOutcome::NoData,
             () => FastOpenOutcome::Ignored,
         };

@@ -474,6 +474,13 @@ impl Options {
                 self.signature = Some(Signature::read(self.signature, kind, value));
             }
             (kind::FAST_OPEN, cookie) => self.fast_open = FastOpenCookie::new(cookie),
+            // RFC 6994 section 3: other experiments share the kind, each with a number of its own.
+            (kind::EXPERIMENT, body) => {
+                if let Some(cookie) = body.strip_prefix(&fast_open::EXPERIMENT) {
+                    let cookie = FastOpenCookie::new(cookie);
+                    self.fast_open = cookie.map(|cookie| cookie.in_form(FastOpenForm::Experimental));
+                }
+            }
             _ => {}
         }
     }
@@ -534,10 +541,11 @@ impl Options {
             put(&[kind::NOP; 3][..acc_ecn.padded_len() - len]);
         }
         if let Some(cookie) = self.fast_open_that_fits() {
-            let bytes = cookie.as_bytes();
-            put(&[kind::FAST_OPEN, 2 + bytes.len() as u8]);
-            put(bytes);
-            put(&[kind::NOP; 2][..cookie.padded_len() - 2 - bytes.len()]);
+            let len = cookie.option_len();
+            put(&[cookie.form().kind(), len as u8]);
+            put(cookie.form().experiment());
+            put(cookie.as_bytes());
+            put(&[kind::NOP; 2][..cookie.padded_len() - len]);
         }
         let blocks = self.sack_that_fits();
         if !blocks.is_empty() {
@@ -553,7 +561,7 @@ impl Options {
 mod fast_open;
 mod signature;
 
-pub use fast_open::FastOpenCookie;
+pub use fast_open::{FastOpenCookie, FastOpenForm};
 pub use signature::{Signature, digest_range};
 
 mod kind {
@@ -570,6 +578,7 @@ mod kind {
     pub(super) const ACC_ECN_0: u8 = 172;
     pub(super) const ACC_ECN_1: u8 = 174;
     pub(super) const FAST_OPEN: u8 = 34;
+    pub(super) const EXPERIMENT: u8 = 254;
 }
 
 /// The timestamps option (RFC 7323 section 3).

@@ -47,7 +47,7 @@ pub(super) mod kind {
     pub(crate) const EXPERIMENT: u8 = 254;
 }
 
-/// Marks fast open among the experiments (RFC 7413 appendix B).
+/// Marks fast open among the experiments (RFC 6994 section 3, RFC 7413 section 9).
 pub(super) const FAST_OPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
 /// Bytes of a header without options.
 const HEADER_LEN: usize = 20;

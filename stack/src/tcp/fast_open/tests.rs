@@ -80,6 +80,18 @@ fn a_request_is_answered_with_a_cookie() {
 }
 
 #[test]
+fn an_answer_without_a_cookie_says_in_which_form_it_was_asked_for() {
+    for form in [FastOpenForm::Standard, FastOpenForm::Experimental] {
+        let (mut listener, mut client) = (listener(0), client(FastOpenCookie::REQUEST.in_form(form), b""));
+        assert!(matches!(arrive(&mut listener, &mut client, 1, Shown::Nothing), Verdict::Done));
+        let syn_ack = listener.poll_transmit(at(0.ms())).expect("a SYN-ACK").segment;
+        client.handle_segment(at(20.ms()), &Segment::new(syn_ack.header, &[]));
+        let report = client.take_fast_open_report().expect("there was an attempt");
+        assert_eq!((report.cookie, report.outcome), (None, FastOpenOutcome::Unanswered(form)));
+    }
+}
+
+#[test]
 fn a_syn_without_an_answer_is_repeated_without_its_data() {
     let mut client = client(cookie(&[1; 8]), b"question");
     let syn = transmit(&mut client, at(0.ms()), &LIMITS).expect("a SYN");

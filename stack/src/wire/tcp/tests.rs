@@ -47,7 +47,7 @@ fn sack_blocks_that_do_not_fit_are_left_out() {
 #[test]
 fn unknown_options_are_skipped() {
     let multipath = [30, 4, 9, 9];
-    let experiment = [254, 4, 0xf9, 0x89];
+    let experiment = [254, 4, 0xe2, 0xd4];
     let bytes = [&multipath[..], &[2, 4, 0, 100], &experiment, &[1, 0]].concat();
     assert_eq!(read(&bytes), Ok(Options { mss: Some(100), ..Options::default() }));
 }
@@ -82,6 +82,26 @@ fn a_fast_open_cookie_is_padded_behind() {
         assert_eq!(written(options), bytes);
         assert_eq!(read(bytes), Ok(options));
     }
+    // The experimental form (RFC 6994).
+    for (bytes, option) in [
+        (&[][..], &[254, 4, 0xf9, 0x89][..]),
+        (&[1, 2, 3, 4, 5, 6, 7, 8], &[254, 12, 0xf9, 0x89, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (&[1, 2, 3, 4, 5, 6], &[254, 10, 0xf9, 0x89, 1, 2, 3, 4, 5, 6, 1, 1]),
+    ] {
+        let fast_open = cookie(bytes).map(|cookie| cookie.in_form(FastOpenForm::Experimental));
+        let options = Options { fast_open, ..Options::default() };
+        assert_eq!(written(options), option);
+        assert_eq!(read(option), Ok(options));
+    }
+    // Another experiment, one whose number is cut off, and a length that no cookie has.
+    for option in [
+        &[254, 8, 0xf9, 0x88, 1, 2, 3, 4][..],
+        &[254, 3, 0xf9, 1],
+        &[254, 2, 1, 1],
+        &[254, 6, 0xf9, 0x89, 1, 2, 1, 1],
+    ] {
+        assert_eq!(read(option), Ok(Options::default()));
+    }
     // RFC 7413 section 2: an option of another length says nothing.
     assert_eq!(read(&[34, 5, 1, 2, 3, 0, 0, 0]), Ok(Options::default()));
     // The longest cookie fits beside what a SYN usually says, but not beside a user timeout.
@@ -94,6 +114,9 @@ fn a_fast_open_cookie_is_padded_behind() {
         ..Options::default()
     };
     assert_eq!(read(&written(syn)), Ok(syn));
+    let fast_open = syn.fast_open.map(|cookie| cookie.in_form(FastOpenForm::Experimental));
+    let experimental = Options { fast_open, ..syn };
+    assert_eq!((experimental.len(), read(&written(experimental))), (40, Ok(experimental)));
     let too_long = Options { user_timeout: Some(UserTimeout::default()), ..syn };
     assert_eq!(read(&written(too_long)), Ok(Options { fast_open: None, ..too_long }));
 }

@@ -13,7 +13,7 @@ use super::strategies;
 use crate::buf::frame::Checksum;
 use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::ip::{self, Protocol};
-use crate::wire::tcp::{FastOpenCookie, Flags, Options, SackBlock, Timestamps, UserTimeout};
+use crate::wire::tcp::{FastOpenCookie, FastOpenForm, Flags, Options, SackBlock, Timestamps, UserTimeout};
 use crate::wire::{arp, ethernet, ipv4, ipv6, tcp, udp};
 
 proptest! {
@@ -318,6 +318,9 @@ fn read_by_smoltcp(mut bytes: &[u8]) -> Options {
                 options.acc_ecn = Some(acc_ecn(kind, data));
             }
             smol::TcpOption::Unknown { kind: 34, data } => options.fast_open = FastOpenCookie::new(data),
+            smol::TcpOption::Unknown { kind: 254, data: &[0xf9, 0x89, ref cookie @ ..] } => {
+                options.fast_open = experimental(cookie);
+            }
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
@@ -349,10 +352,17 @@ fn read_by_pnet(packet: &pnet_tcp::TcpPacket<'_>) -> Options {
                 options.acc_ecn = Some(acc_ecn(kind, data));
             }
             (pnet_tcp::TcpOptionNumber(34), cookie) => options.fast_open = FastOpenCookie::new(cookie),
+            (pnet_tcp::TcpOptionNumber(254), &[0xf9, 0x89, ref cookie @ ..]) => {
+                options.fast_open = experimental(cookie);
+            }
             other => panic!("an option that we do not write: {other:?}"),
         }
     }
     options
+}
+
+fn experimental(cookie: &[u8]) -> Option<FastOpenCookie> {
+    FastOpenCookie::new(cookie).map(|cookie| cookie.in_form(FastOpenForm::Experimental))
 }
 
 fn user_timeout(high: u8, low: u8) -> UserTimeout {

@@ -11,7 +11,9 @@ use crate::wire::acc_ecn::{AccEcn, AccEcnOrder};
 use crate::wire::ethernet::{self, EtherType, MacAddr};
 use crate::wire::ip::Protocol;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{FastOpenCookie, Flags, Options, SackBlock, SackBlocks, Timestamps, UserTimeout};
+use crate::wire::tcp::{
+    FastOpenCookie, FastOpenForm, Flags, Options, SackBlock, SackBlocks, Timestamps, UserTimeout,
+};
 use crate::wire::{arp, ipv4, ipv6, tcp, udp};
 
 pub(super) fn mac() -> impl Strategy<Value = MacAddr> {
@@ -119,7 +121,7 @@ pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
         option::of(timestamps),
         option::of(user_timeout),
         option::of(acc_ecn()),
-        option::of(sample::select(&[0, 4, 6, 8][..]).prop_flat_map(|len| vec(any::<u8>(), len))),
+        option::of(cookie()),
         vec(any::<(u32, u32)>(), 0..=4),
     )
         .prop_map(
@@ -135,14 +137,27 @@ pub(super) fn tcp_options() -> impl Strategy<Value = Options> {
                     fast_open: None,
                     sack: SackBlocks::EMPTY,
                 };
-                let cookie = cookie.and_then(|bytes| FastOpenCookie::new(&bytes));
-                options.fast_open = cookie.filter(|cookie| options.len() + 2 + cookie.as_bytes().len() <= 40);
+                let number = |cookie: &FastOpenCookie| match cookie.form() {
+                    FastOpenForm::Standard => 0,
+                    FastOpenForm::Experimental => 2,
+                };
+                let len = |cookie: &FastOpenCookie| 2 + number(cookie) + cookie.as_bytes().len();
+                options.fast_open = cookie.filter(|cookie| options.len() + len(cookie) <= 40);
                 for (start, end) in blocks.into_iter().take(options.sack_capacity()) {
                     options.sack.push(SackBlock { start: SeqNum::new(start), end: SeqNum::new(end) });
                 }
                 options
             },
         )
+}
+
+fn cookie() -> impl Strategy<Value = FastOpenCookie> {
+    let bytes = sample::select(&[0, 4, 6, 8][..]).prop_flat_map(|len| vec(any::<u8>(), len));
+    let form = sample::select(&[FastOpenForm::Standard, FastOpenForm::Experimental][..]);
+    (bytes, form).prop_map(|(bytes, form)| {
+        let cookie = FastOpenCookie::new(&bytes).expect("has a length that there is");
+        cookie.in_form(form)
+    })
 }
 
 fn acc_ecn() -> impl Strategy<Value = AccEcn> {
