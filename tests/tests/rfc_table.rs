@@ -1,5 +1,5 @@
-//! Each MUST of RFC 9293 is shown by a script or a test, or the list says why we deviate; `tests/RFC.md` tells the same
-//! of all RFCs whose statements are listed.
+//! Each statement of an RFC that is listed is shown by a script or a test, or the list says why we deviate: `tests/RFC.md`
+//! has all of them.
 
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ fn no_statement_is_lost() {
 }
 
 #[test]
-fn each_must_is_shown_or_explained_and_the_table_says_by_what() {
+fn each_statement_is_shown_or_explained_and_the_table_says_by_what() {
     let lists = read_lists(&tests().join("rfc"));
     let citations = citations();
     let path = tests().join("RFC.md");

@@ -266,7 +266,9 @@ impl Input<'_> {
         let edge = nxt + window;
         let end = self.start + self.data.len() as u32;
         let acceptable = if self.data.is_empty() {
-            // Note: a bare ACK or FIN at the right edge is welcome: its sender has filled the window.
+            // Note: a bare ACK or FIN at the right edge is welcome: its sender has filled the window. A RST there is
+            // outside (RFC 5961 section 3.2, MUST-9).
+            let edge = if self.segment.has(Flags::RST) { nxt + window.saturating_sub(1) } else { edge };
             self.start.at_or_after(nxt) && self.start.at_or_before(edge)
         } else {
             // RFC 9293 section 3.10.7.4: with a window of zero the ACK, URG and RST of the next segment still count.

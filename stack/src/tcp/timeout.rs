@@ -78,7 +78,8 @@ impl Connection {
                 // way.
                 let flight = u64::from(open.recovery.pipe(&open.sender.board, open.sender.smss));
                 let (una, nxt) = (open.sender.snd_una, open.sender.snd_nxt);
-                if open.recovery.phase() != Phase::Timeout {
+                let again = open.recovery.phase() == Phase::Timeout;
+                if !again {
                     open.watch.handle_loss(now);
                     self.common.counters.timeout_recoveries += 1;
                 }
@@ -87,7 +88,8 @@ impl Connection {
                 self.common.counters.lost_retransmits += lost.again.div_ceil(open.sender.smss);
                 open.check_black_hole(now, &mut self.common, open.sender.retries - 1);
                 open.tell_losses(now);
-                open.congestion.on_rto(&Timeout { now, flight, repeated: open.sender.retries > 1 });
+                let repeated = open.sender.retries > 1;
+                open.congestion.on_rto(&Timeout { now, flight, repeated, again });
                 if let Some(ecn) = &mut open.ecn {
                     ecn.handle_reduction(nxt, false);
                     if self.common.counters.bytes_acked == 0 {

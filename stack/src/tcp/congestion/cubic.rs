@@ -177,8 +177,8 @@ impl Cubic {
         self.cwnd += (target - self.cwnd) * share;
     }
 
-    /// RFC 9438 sections 4.6 and 4.7: what a loss does, but for the window itself. Answers what of `flight` is left.
-    fn reduce(&mut self, flight: u64) -> u64 {
+    /// What there is to go back to if the reduction that follows turns out to be needless.
+    fn remember(&mut self) {
         self.before = Some(Before {
             cwnd: self.cwnd,
             ssthresh: self.ssthresh,
@@ -186,6 +186,10 @@ impl Cubic {
             w_max: self.w_max,
             epoch: self.epoch,
         });
+    }
+
+    /// RFC 9438 sections 4.6 and 4.7: what a loss does, but for the window itself. Answers what of `flight` is left.
+    fn reduce(&mut self, flight: u64) -> u64 {
         self.cwnd_prior = self.cwnd;
         // Fast convergence: a window that did not reach the last plateau leaves room for another flow.
         self.w_max = Some(match self.w_max {
@@ -249,6 +253,7 @@ impl Congestion for Cubic {
     }
 
     fn on_congestion_event(&mut self, loss: &Loss) {
+        self.remember();
         let left = self.reduce(self.validation.loss_flight(loss.flight, self.cwnd()));
         self.hystart.end();
         // RFC 9438 section 4.6, figure 5: two segments at least after a loss, one after an ECN echo.
@@ -270,6 +275,9 @@ impl Congestion for Cubic {
         self.validation.handle_recovery_exit();
         // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
         if !timeout.repeated {
+            if !timeout.again {
+                self.remember();
+            }
             self.reduce(timeout.flight);
             self.hystart.end();
         }
@@ -305,6 +313,10 @@ impl Congestion for Cubic {
     }
 
     fn set_smss(&mut self, smss: u32) {
+        if smss < self.smss {
+            // RFC 5681 section 3.1 (SHLD-10): no burst of many small segments in the place of few large ones.
+            self.cwnd *= f64::from(smss) / f64::from(self.smss);
+        }
         self.smss = smss;
         self.cwnd = self.cwnd.max(f64::from(smss));
         self.epoch = None;

@@ -212,6 +212,9 @@ pub struct Timeout {
     pub flight: u64,
     /// It has fired for the same segment before.
     pub repeated: bool,
+    /// A recovery from an earlier timeout, of whatever segment, was under way: what is to be restored if that was
+    /// needless stays what it was before the first (RFC 4015 section 3.1).
+    pub again: bool,
 }
 
 /// What a congestion control begins with.

@@ -183,7 +183,9 @@ impl Congestion for NewReno {
         self.validation.handle_recovery_exit();
         // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
         if !timeout.repeated {
-            self.remember();
+            if !timeout.again {
+                self.remember();
+            }
             self.ssthresh = self.halved(timeout.flight);
             self.hystart.end();
         }
@@ -211,8 +213,13 @@ impl Congestion for NewReno {
     }
 
     fn set_smss(&mut self, smss: u32) {
+        let (before, after) = (u64::from(self.smss), u64::from(smss));
+        if after < before {
+            // RFC 5681 section 3.1 (SHLD-10): no burst of many small segments in the place of few large ones.
+            self.cwnd = self.cwnd * after / before;
+        }
         self.smss = smss;
-        self.cwnd = self.cwnd.max(u64::from(smss));
+        self.cwnd = self.cwnd.max(after);
         self.begin_round();
     }
 }
@@ -279,7 +286,7 @@ mod tests {
     #[test]
     fn slow_start_ends_at_the_threshold() {
         let mut reno = reno();
-        reno.on_rto(&Timeout { now: at(1.secs()), flight: 10 * SMSS, repeated: false });
+        reno.on_rto(&Timeout { now: at(1.secs()), flight: 10 * SMSS, repeated: false, again: false });
         assert_eq!((reno.cwnd(), reno.ssthresh()), (SMSS, 5 * SMSS));
         // One segment for each acknowledgment after a timeout, whatever it covers.
         (0..4).for_each(|_| reno.on_ack(&ack(at(2.secs()), 2 * SMSS)));
@@ -292,8 +299,8 @@ mod tests {
     #[test]
     fn a_repeated_timeout_holds_the_threshold() {
         let mut reno = reno();
-        reno.on_rto(&Timeout { now: at(1.secs()), flight: 40 * SMSS, repeated: false });
-        reno.on_rto(&Timeout { now: at(3.secs()), flight: SMSS, repeated: true });
+        reno.on_rto(&Timeout { now: at(1.secs()), flight: 40 * SMSS, repeated: false, again: false });
+        reno.on_rto(&Timeout { now: at(3.secs()), flight: SMSS, repeated: true, again: true });
         assert_eq!((reno.cwnd(), reno.ssthresh()), (SMSS, 20 * SMSS));
     }
 
@@ -355,7 +362,7 @@ mod tests {
         assert_eq!((lossy.cwnd(), lossy.ssthresh()), (3 * SMSS, 3 * SMSS));
         assert_eq!(lossy.validation.pipe_ack(), None);
         let mut late = grown();
-        late.on_rto(&Timeout { now: at(6.secs()), flight: SMSS, repeated: false });
+        late.on_rto(&Timeout { now: at(6.secs()), flight: SMSS, repeated: false, again: false });
         assert_eq!((late.cwnd(), late.validation.pipe_ack()), (SMSS, None));
         // Or five minutes pass.
         let mut idle = grown();
@@ -370,7 +377,7 @@ mod tests {
         (0..50).for_each(|_| reno.on_ack(&ack(at(1.secs()), SMSS)));
         reno.on_idle_restart(at(9.secs()), 8.secs());
         assert_eq!(reno.cwnd(), 10 * SMSS);
-        reno.on_rto(&Timeout { now: at(10.secs()), flight: SMSS, repeated: false });
+        reno.on_rto(&Timeout { now: at(10.secs()), flight: SMSS, repeated: false, again: false });
         reno.on_idle_restart(at(20.secs()), 8.secs());
         assert_eq!(reno.cwnd(), SMSS, "never raised");
     }
@@ -382,8 +389,8 @@ mod tests {
         reno.on_congestion_event(&fast(10 * SMSS));
         reno.undo(at(2.secs()));
         assert_eq!((reno.cwnd(), reno.ssthresh()), (10 * SMSS, u64::MAX));
-        reno.on_rto(&Timeout { now: at(3.secs()), flight: 10 * SMSS, repeated: false });
-        reno.on_rto(&Timeout { now: at(5.secs()), flight: SMSS, repeated: true });
+        reno.on_rto(&Timeout { now: at(3.secs()), flight: 10 * SMSS, repeated: false, again: false });
+        reno.on_rto(&Timeout { now: at(5.secs()), flight: SMSS, repeated: true, again: true });
         reno.undo(at(6.secs()));
         reno.undo(at(6.secs()));
         assert_eq!((reno.cwnd(), reno.ssthresh()), (10 * SMSS, u64::MAX));

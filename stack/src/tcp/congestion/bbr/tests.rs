@@ -266,7 +266,7 @@ fn a_timeout_leaves_one_segment_until_it_is_repaired() {
     let mut path = Path::new(1, 10 * BDP);
     path.run(1500.ms());
     let cwnd = path.bbr.cwnd();
-    path.bbr.on_rto(&Timeout { now: path.now, flight: BDP, repeated: false });
+    path.bbr.on_rto(&Timeout { now: path.now, flight: BDP, repeated: false, again: false });
     assert_eq!(path.bbr.cwnd(), SMSS);
     path.bbr.on_recovery_exit(path.now, 0);
     assert_eq!(path.bbr.cwnd(), cwnd);

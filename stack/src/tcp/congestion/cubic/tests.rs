@@ -124,9 +124,9 @@ fn fast_convergence_lowers_the_plateau_of_a_losing_flow() {
 #[test]
 fn a_timeout_begins_with_one_segment_and_its_own_plateau() {
     let mut cubic = after_loss(100);
-    cubic.on_rto(&Timeout { now: at(1.secs()), flight: 70 * SMSS, repeated: false });
+    cubic.on_rto(&Timeout { now: at(1.secs()), flight: 70 * SMSS, repeated: false, again: false });
     assert_eq!((cubic.cwnd(), cubic.ssthresh()), (SMSS, 49 * SMSS));
-    cubic.on_rto(&Timeout { now: at(3.secs()), flight: SMSS, repeated: true });
+    cubic.on_rto(&Timeout { now: at(3.secs()), flight: SMSS, repeated: true, again: true });
     assert_eq!(cubic.ssthresh(), 49 * SMSS);
     let mut now = at(4.secs());
     while cubic.cwnd() < cubic.ssthresh() {
@@ -167,9 +167,9 @@ fn a_spurious_loss_gives_everything_back() {
     cubic.undo(at(1100.ms()));
     assert_eq!((cubic.cwnd, cubic.ssthresh, cubic.w_max), (was.cwnd, was.ssthresh, was.w_max));
     assert_eq!(cubic.epoch.unwrap().k, was.epoch.unwrap().k);
-    let timeout = Timeout { now: at(2.secs()), flight: 70 * SMSS, repeated: false };
+    let timeout = Timeout { now: at(2.secs()), flight: 70 * SMSS, repeated: false, again: false };
     cubic.on_rto(&timeout);
-    cubic.on_rto(&Timeout { repeated: true, ..timeout });
+    cubic.on_rto(&Timeout { repeated: true, again: true, ..timeout });
     cubic.undo(at(3.secs()));
     assert_eq!((cubic.cwnd, cubic.ssthresh, cubic.w_max), (was.cwnd, was.ssthresh, was.w_max));
 }
@@ -222,7 +222,7 @@ proptest! {
             let before = cubic.cwnd();
             match kind {
                 0 => cubic.on_congestion_event(&Loss { now, flight: bytes, kind: LossKind::Fast }),
-                1 => cubic.on_rto(&Timeout { now, flight: bytes, repeated: us % 2 == 0 }),
+                1 => cubic.on_rto(&Timeout { now, flight: bytes, repeated: us % 2 == 0, again: us % 2 == 0 }),
                 2 => cubic.undo(now),
                 3 => cubic.on_recovery_exit(now, bytes),
                 4 => cubic.on_idle_restart(now, us.us()),
