@@ -106,5 +106,6 @@ impl Stack {
             FastOpenOutcome::NoData | FastOpenOutcome::Unanswered(_) => {}
         }
         self.fast_open_servers.learn(now, tuple.local.ip, tuple.remote.ip, report);
+        self.tell_fast_open(tuple, *report);
     }
 }

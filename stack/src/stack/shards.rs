@@ -11,6 +11,7 @@ use crate::ip::input::Arrival;
 use crate::ip::pmtu::PathMtu;
 use crate::ip::steering;
 use crate::socket::endpoint::{Endpoint, Tuple};
+use crate::tcp::FastOpenReport;
 use crate::time::Instant;
 use crate::wire::ip::Packet;
 
@@ -18,12 +19,14 @@ use crate::wire::ip::Packet;
 const MOST_NEWS: usize = 64;
 
 /// What one shard has for others.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum News {
     /// A packet that came in fragments, whole now, of a flow of the shard `to`.
     Whole { to: usize, arrival: Arrival, bytes: Vec<u8> },
     /// A path's MTU fell.
     PathMtu { destination: IpAddr, path: PathMtu },
+    /// What the handshake of a client has shown about a server's Fast Open.
+    FastOpen { local: IpAddr, server: IpAddr, report: FastOpenReport },
 }
 
 /// The news that wait.
@@ -62,6 +65,9 @@ impl Stack {
         match news {
             News::Whole { arrival, bytes, .. } => self.receive_ip(now, arrival, bytes, Offload::NONE),
             News::PathMtu { destination, path } => self.pmtu.handle_told(now, *destination, *path),
+            News::FastOpen { local, server, report } => {
+                self.fast_open_servers.learn(now, *local, *server, report);
+            }
         }
     }
 
@@ -92,8 +98,17 @@ impl Stack {
 
     /// Tells the other shards, if there are any, what a path takes.
     pub(super) fn tell_path_mtu(&mut self, destination: IpAddr, path: PathMtu) {
+        self.tell_all(News::PathMtu { destination, path });
+    }
+
+    /// Tells them what a client has learned about a server.
+    pub(super) fn tell_fast_open(&mut self, tuple: &Tuple, report: FastOpenReport) {
+        self.tell_all(News::FastOpen { local: tuple.local.ip, server: tuple.remote.ip, report });
+    }
+
+    fn tell_all(&mut self, news: News) {
         if !self.config.shard.is_alone() {
-            self.outbox.push(News::PathMtu { destination, path });
+            self.outbox.push(news);
         }
     }
 }

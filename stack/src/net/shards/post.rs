@@ -123,7 +123,7 @@ impl PostOffice {
                     stack.handle_news(now, &news);
                     match news {
                         News::Whole { bytes, .. } => bytes,
-                        News::PathMtu { .. } => continue,
+                        News::PathMtu { .. } | News::FastOpen { .. } => continue,
                     }
                 }
             };
@@ -141,9 +141,9 @@ impl PostOffice {
         while let Some(news) = stack.poll_news() {
             match news {
                 News::Whole { to, .. } => self.post(to, Parcel::News(news)),
-                News::PathMtu { destination, path } => {
+                News::PathMtu { .. } | News::FastOpen { .. } => {
                     for to in self.others() {
-                        self.post(to, Parcel::News(News::PathMtu { destination, path }));
+                        self.post(to, Parcel::News(news.clone()));
                     }
                 }
             }

@@ -311,6 +311,36 @@ fn all_shards_learn_what_a_path_takes() {
 }
 
 #[test]
+fn all_shards_learn_the_fast_open_cookie_of_a_server() {
+    let Pair { mut simulation, plain, sharded } = pair(5, "delay 5ms", 3);
+    let listener = TcpListener::bind_with(&plain, ([10, 0, 0, 1], 7).into(), 128, |settings| {
+        settings.fast_open_queue = 16;
+    })
+    .unwrap();
+    let spawner = simulation.spawner();
+    simulation.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            spawner.spawn(echo(stream));
+        }
+    });
+    let server: SocketAddr = ([10, 0, 0, 1], 7).into();
+    let client = sharded.clone();
+    // The first shard asks for the cookie, and the others show it.
+    let all = async move {
+        for salt in 0..3 {
+            ask(TcpStream::connect_with_data(&client, server, &[]).await.unwrap(), salt, 100).await;
+        }
+    };
+    simulation.block_on(10.secs(), all).unwrap();
+    let known =
+        sharded.shards().map(|net| net.with_stack(|stack, now| stack.tcp_fast_open_cookie(now, server)));
+    let known: Vec<_> = known.collect();
+    assert!(known[0].is_some() && known.iter().all(|cookie| *cookie == known[0]), "{known:?}");
+    let asked: u64 = plain.with_stack(|stack, _| stack.stats().tcp.fast_open_cookie_reqd);
+    assert_eq!((opens(&sharded), asked), (vec![(0, 1); 3], 1));
+}
+
+#[test]
 fn a_full_mailbox_refuses_and_counts() {
     let host = ByHand::new();
     let mut frame = Vec::new();
