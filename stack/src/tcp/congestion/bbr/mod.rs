@@ -14,6 +14,7 @@
 //! | what the draft says | what is done here | why |
 //! | --- | --- | --- |
 //! | losses above 2 % are excess (5.5.10) | without a queue, above 15 % | no queue has overflowed: sending less would spare none |
+//! | the same | with a queue, above 2 % and twice what the path loses without one | else random losses would end each probe |
 //! | any loss in a round lowers the short-term bounds (5.5.10.3) | excess loss alone does | random losses would take as much of the rate in each round |
 //! | excess loss outside of a probe says nothing of the long-term bound | it lowers it, once between two probes | else only who probes would learn that others have come |
 //! | the bound is the level that caused excess loss | that beyond a full path times 0.7 | shares only meet if they shrink in proportion |
@@ -35,7 +36,7 @@ use super::{AckSample, Congestion, EcnSignal, Gains, Loss, LossKind, LostSegment
 use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use loss::{Latest, Undo};
-use model::{AckAggregation, FullPipe, MaxBandwidth, RecentRtt, Rounds, bdp, share};
+use model::{AckAggregation, FullPipe, MaxBandwidth, RandomLoss, RecentRtt, Rounds, bdp, share};
 use probe_bw::Cycle;
 use probe_rtt::MinRtt;
 
@@ -123,6 +124,7 @@ pub struct Bbr {
     bw: u64,
     min_rtt: MinRtt,
     recent_rtt: RecentRtt,
+    random_loss: RandomLoss,
     full_pipe: FullPipe,
     aggregation: AckAggregation,
     /// Round in which Drain began.
@@ -178,6 +180,7 @@ impl Bbr {
             bw: 0,
             min_rtt: MinRtt::new(start.now, start.srtt),
             recent_rtt: RecentRtt::default(),
+            random_loss: RandomLoss::default(),
             full_pipe: FullPipe::default(),
             aggregation: AckAggregation::new(start.now),
             drain_start_round: 0,

@@ -100,6 +100,46 @@ impl MaxBandwidth {
     }
 }
 
+/// What the path loses while no queue grows and no probe exceeds its bandwidth, in this cycle of ProbeBW and the one
+/// before. What is older is forgotten, so that nobody relies on it who meets a queue ever since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RandomLoss {
+    current: Tally,
+    previous: Tally,
+}
+
+/// So many bytes lost of so many sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    lost: u64,
+    sent: u64,
+}
+
+impl RandomLoss {
+    /// Of fewer segments one more or less that is lost would be too much of the share.
+    const LEAST_SEGMENTS: u64 = 100;
+
+    /// In thousandths of what was sent; 0 if that was too little to tell.
+    pub(super) fn permille(&self, smss: u64) -> u64 {
+        let sent = self.current.sent + self.previous.sent;
+        if sent < Self::LEAST_SEGMENTS * smss {
+            return 0;
+        }
+        (self.current.lost + self.previous.lost) * 1000 / sent
+    }
+
+    /// A round is over that says something.
+    pub(super) fn handle_round(&mut self, lost: u64, sent: u64) {
+        self.current.lost += lost;
+        self.current.sent += sent;
+    }
+
+    /// A cycle is over.
+    pub(super) fn advance(&mut self) {
+        self.previous = core::mem::take(&mut self.current);
+    }
+}
+
 /// Whether sending faster delivers faster (section 5.3.1.2).
 #[derive(Clone, Debug, Default)]
 pub(super) struct FullPipe {
@@ -224,6 +264,25 @@ mod tests {
         assert_eq!(max.get(), 50);
         max.advance();
         assert_eq!(max.get(), 50, "a cycle without samples forgets nothing");
+    }
+
+    #[test]
+    fn random_losses_of_two_cycles_are_remembered() {
+        let mut loss = RandomLoss::default();
+        loss.handle_round(5000, 99_000);
+        assert_eq!(loss.permille(1000), 0, "99 segments tell nothing");
+        loss.handle_round(5000, 101_000);
+        assert_eq!(loss.permille(1000), 50);
+        loss.advance();
+        loss.handle_round(0, 300_000);
+        assert_eq!(loss.permille(1000), 20);
+        loss.advance();
+        assert_eq!(loss.permille(1000), 0);
+        loss.handle_round(10_000, 100_000);
+        assert_eq!(loss.permille(1000), 25);
+        loss.advance();
+        loss.advance();
+        assert_eq!(loss.permille(1000), 0, "a cycle with a queue, or without rounds, forgets");
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Cycle {
         }
     }
 
+    /// All that the last probe sent is accounted for.
+    pub(super) fn is_accounted(&self) -> bool {
+        self.ack_phase == AckPhase::Init
+    }
+
     /// A round trip is over.
     pub(super) fn handle_round(&mut self) {
         self.rounds_since_probe_up += 1;
@@ -145,6 +150,7 @@ impl Bbr {
 
     pub(super) fn start_down(&mut self, now: Instant, delivered: u64) {
         self.latest.reset();
+        self.random_loss.advance();
         self.cycle.up_acked_per_inc = INFINITY;
         self.pick_probe_wait();
         self.cycle.stamp = now;

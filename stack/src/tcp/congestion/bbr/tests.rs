@@ -28,6 +28,12 @@ struct Path {
     credit: u64,
     /// Every how manieth segment is lost; 0: none.
     lose: u32,
+    /// How many were.
+    lost: u64,
+    /// What would wait for the line passes at once: a policer, with the queue for its bucket.
+    polices: bool,
+    /// What the path loses by chance is never known, as in the draft.
+    forgets: bool,
     idle: bool,
     states: Vec<State>,
 }
@@ -46,6 +52,9 @@ impl Path {
             sent: 0,
             credit: 0,
             lose: 0,
+            lost: 0,
+            polices: false,
+            forgets: false,
             idle: false,
             states: Vec::new(),
         }
@@ -87,12 +96,17 @@ impl Path {
         if !lost {
             self.line_free += 100.us();
         }
-        self.wire.push_back((self.line_free + RTT, self.now, stamp, lost));
+        self.lost += u64::from(lost);
+        let left = if self.polices { self.now } else { self.line_free };
+        self.wire.push_back((left + RTT, self.now, stamp, lost));
     }
 
     fn acknowledge(&mut self) {
         let Some((_, sent_at, stamp, lost)) = self.wire.pop_front() else { return };
         self.in_flight -= SMSS;
+        if self.forgets {
+            self.bbr.random_loss = RandomLoss::default();
+        }
         if lost {
             self.rate.handle_lost(SMSS as u32, stamp);
             while let Some(lost) = self.rate.poll_lost() {
@@ -216,6 +230,33 @@ fn random_loss_costs_nothing_unless_it_is_much_or_there_is_a_queue() {
     lower(&mut path);
     path.run(150.ms());
     assert!(path.bbr.bw_shortterm < RATE * 9 / 10, "{}", path.bbr.bw_shortterm);
+}
+
+/// What arrives in twelve seconds and what is lost in them, in thousandths of what the path holds and of what was sent.
+fn delivered_and_lost(path: &Path) -> [u64; 2] {
+    let mut path = path.clone();
+    path.run(12.secs());
+    [path.rate.delivered() * 1000 / (12 * RATE), path.lost * 1000 / u64::from(path.sent)]
+}
+
+#[test]
+fn a_queue_is_not_blamed_for_what_is_lost_anyway() {
+    let lossy = Path { lose: 20, ..Path::new(1, BDP) };
+    let [delivered, _] = delivered_and_lost(&lossy);
+    let [less, _] = delivered_and_lost(&Path { forgets: true, ..lossy });
+    assert!(delivered > 900 && less < 880, "{delivered}, {less}");
+}
+
+#[test]
+fn a_queue_of_few_segments_or_a_policer_loses_no_more_than_without_that() {
+    for seed in 1..=4 {
+        for (queue, polices) in [(2, false), (4, false), (8, false), (20, true), (100, true), (400, true)] {
+            let path = Path { polices, ..Path::new(seed, queue * SMSS) };
+            let [_, lost] = delivered_and_lost(&path);
+            let [_, before] = delivered_and_lost(&Path { forgets: true, ..path });
+            assert!(lost <= before, "{queue} segments, a policer: {polices}: {lost}, not {before}");
+        }
+    }
 }
 
 #[test]
