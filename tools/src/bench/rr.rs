@@ -3,9 +3,11 @@
 //! All servers do the same: accept, send back what comes until the client closes, and accept again. So requests over
 //! one connection and connections with one request each differ in the client alone.
 
+use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -272,9 +274,7 @@ fn asynchronous(run: &Run, device: impl Device + 'static, busy: ustack::time::Du
             net.sleep(peer::GLANCE.into()).await;
         }
     };
-    Driver::builder(&net).busy_poll(busy).block_on(async {
-        tokio::select! { ended = echo(&listener) => ended, () = over => Ok(()) }
-    })?
+    Driver::builder(&net).busy_poll(busy).block_on(echo(&listener, over))?
 }
 
 fn on_tokio(run: &Run) -> io::Result<()> {
@@ -287,14 +287,19 @@ fn on_tokio(run: &Run) -> io::Result<()> {
         }
     };
     runtime.block_on(async {
-        tokio::select! { ended = drive(net.clone()) => ended, ended = echo(&listener) => ended, () = over => Ok(()) }
+        tokio::select! { ended = drive(net.clone()) => ended, ended = echo(&listener, over) => ended }
     })
 }
 
-/// Serves one connection after the other.
-async fn echo(listener: &ustack::net::TcpListener) -> io::Result<()> {
+/// Serves one connection after the other, until it is over. That is asked between two connections alone: a client
+/// leaves first.
+async fn echo(listener: &ustack::net::TcpListener, over: impl Future<Output = ()>) -> io::Result<()> {
+    let mut over = pin!(over);
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            () = &mut over => return Ok(()),
+        };
         stream.set_nodelay(true)?;
         let mut buf = [0; 64];
         while let Ok(n @ 1..) = stream.read(&mut buf).await
