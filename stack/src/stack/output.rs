@@ -291,8 +291,11 @@ impl Stack {
         let signed = tcp.authenticator.is_some();
         let max_merged = limits.max_merged.filter(|_| !signed);
         let longest = max_merged.unwrap_or(LONGEST_TRAIN);
-        let segment =
-            Limits { max_segment: path.mtu - ip_header, max_merged: longest.saturating_sub(ip_header) };
+        let segment = Limits {
+            max_segment: path.mtu - ip_header,
+            max_merged: longest.saturating_sub(ip_header),
+            merges: max_merged.is_some(),
+        };
         let Some(outgoing) = tcp.connection.poll_transmit(now, &segment) else { return Turn::Over };
         let mut meta = tcp.ip.meta(port, tcp.tuple.local.ip, tcp.tuple.remote.ip, Protocol::TCP);
         // The ECN field of a stream is TCP's own, whatever the traffic class says.

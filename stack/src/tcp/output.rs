@@ -5,6 +5,7 @@ use super::congestion::Sent;
 use super::connection::Connection;
 use super::options::Settings;
 use super::receiver::Owed;
+use super::recovery::Phase;
 use super::segment::{BASE_HEADER, Limits, Outgoing, options_len};
 use super::state::{Block, Open};
 use super::timer::Timer;
@@ -185,13 +186,33 @@ impl Output<'_> {
             return None;
         }
         let allowed = self.paced()?.min(room).max(u64::from(size)).min(u64::from(u32::MAX)) as u32;
-        let len = self.worth_sending(want.min(allowed).min(self.largest(&options, size)), size)?;
+        let largest = self.largest(&options, size);
+        let len = self.worth_sending(want.min(allowed).min(largest), size)?;
+        if self.fills_soon(len, largest) {
+            return None;
+        }
         let fin = fin_waits && len == unsent && len < usable;
         self.open.sender.probe_due = false;
         let start = self.open.sender.snd_nxt;
         let reason = if len == 0 { Reason::Fin } else { Reason::NewData };
         let why = self.why(reason);
         Some(self.launch(Piece { start, len, fin }, options, size, why))
+    }
+
+    /// Whether to wait for what makes `len` bytes one of the largest frames: all that was written, by an application that
+    /// waits for room, which the acknowledgments of what is in flight are about to make. A small frame now and then costs
+    /// as much as a large one.
+    fn fills_soon(&self, len: u32, largest: u32) -> bool {
+        /// So many of the largest frames in flight are acknowledged before anybody misses the rest.
+        const FRAMES: u32 = 4;
+        let (sender, common) = (&self.open.sender, &*self.common);
+        self.limits.merges
+            && len < largest
+            && common.write_blocked
+            && !sender.fin
+            && len + sender.smss > sender.unsent(common.tx.len())
+            && sender.flight() >= FRAMES * largest
+            && self.open.recovery.phase() == Phase::Open
     }
 
     /// Sends what was never sent, as the timers and the accounts have to know.

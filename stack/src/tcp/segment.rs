@@ -86,14 +86,16 @@ impl Outgoing {
 pub struct Limits {
     /// Largest TCP header, options and data of one segment: the path MTU less the IP header.
     pub max_segment: usize,
-    /// Largest TCP header, options and data of a merged frame; equal to `max_segment` if the device takes none.
+    /// Largest TCP header, options and data of what is chosen at once; equal to `max_segment` for single segments.
     pub max_merged: usize,
+    /// Whether that leaves as one frame, which costs about as much as one with a single segment.
+    pub merges: bool,
 }
 
 impl Limits {
     /// No merged frames.
     pub const fn plain(max_segment: usize) -> Self {
-        Self { max_segment, max_merged: max_segment }
+        Self { max_segment, max_merged: max_segment, merges: false }
     }
 }
 

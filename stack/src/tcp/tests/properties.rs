@@ -100,13 +100,14 @@ proptest! {
         server in settings(),
         (loss, duplicate, mark, jitter_ms) in (0.0..0.15f64, 0.0..0.2f64, 0.0..0.3f64, 0u64..40),
         (up, down) in (0usize..60_000, 0usize..60_000),
-        merged in any::<bool>(),
+        merged in 0usize..3,
         seed in any::<u64>(),
     ) {
         let pipe = Pipe { loss, duplicate, mark, jitter: jitter_ms.ms(), ..Pipe::good() };
         let mut net = Net::new(client, server, pipe, seed);
-        if merged {
-            net.limits.max_merged = 65_000;
+        if merged > 0 {
+            net.limits.max_merged = [3000, 65_000][merged - 1];
+            net.limits.merges = true;
         }
         net.transfer(up, down);
     }

@@ -187,6 +187,36 @@ fn merged_frames_are_whole_segments() {
 }
 
 #[test]
+fn the_end_of_a_full_buffer_waits_for_what_makes_it_a_large_frame() {
+    for merges in [true, false] {
+        let mut one = One::established(Settings { send_buffer: 9000, ..bare() });
+        (one.limits.max_merged, one.limits.merges) = (2500, merges);
+        assert_eq!(one.c.send(one.now, &[0; 10_000]), Ok(9000));
+        let whole = [(1, 2000), (2001, 2000), (4001, 2000), (6001, 2000)];
+        if !merges {
+            assert_eq!(one.burst(), [&whole[..], &[(8001, 1000)]].concat());
+            continue;
+        }
+        assert_eq!(one.burst(), whole);
+        // Room is made, and used: the rest is a part of a large frame.
+        one.arrive("A seq=1 ack=2001");
+        assert_eq!(one.c.send(one.now, &[0; 10_000]), Ok(2000));
+        assert_eq!(one.burst(), [(8001, 2000)]);
+        // Nobody uses it: what is there leaves while enough is in flight.
+        one.arrive("A seq=1 ack=4001");
+        assert_eq!(one.burst(), [(10_001, 1000)]);
+        // The end of a stream does not wait.
+        assert_eq!(one.c.send(one.now, &[0; 10_000]), Ok(2000));
+        assert_eq!(one.burst(), [(11_001, 2000)]);
+        one.arrive("A seq=1 ack=5001");
+        assert_eq!(one.c.send(one.now, &[0; 10_000]), Ok(1000));
+        assert_eq!(one.burst(), []);
+        one.c.shutdown_write(one.now).unwrap();
+        assert_eq!(one.burst(), [(13_001, 1000)]);
+    }
+}
+
+#[test]
 fn a_device_that_divides_nothing_gets_no_merged_frames() {
     // RFC 9293 section 3.7.1 (MUST-16): the peer's MSS holds, however many of its segments the path would take.
     let mut one = One::connect(bare());
