@@ -339,8 +339,9 @@ impl Options {
 
     /// As `len`, whatever they are.
     fn len_of_all(&self) -> usize {
-        let blocks = self.sack_that_fits().len();
-        self.len_without_sack() + if blocks == 0 { 0 } else { 4 + 8 * blocks }
+        let others = self.len_without_sack();
+        let blocks = self.sack.as_slice().len().min(sack_capacity_beside(others));
+        others + if blocks == 0 { 0 } else { 4 + 8 * blocks }
     }
 
     /// Whether there is none.
@@ -350,7 +351,7 @@ impl Options {
 
     /// How many SACK blocks fit beside the other options.
     pub fn sack_capacity(&self) -> usize {
-        (MAX_OPTIONS_LEN - self.len_without_sack()).saturating_sub(4) / 8
+        sack_capacity_beside(self.len_without_sack())
     }
 
     fn len_without_sack(&self) -> usize {
@@ -556,6 +557,11 @@ impl Options {
             }
         }
     }
+}
+
+/// How many SACK blocks fit beside so many bytes of other options.
+fn sack_capacity_beside(others: usize) -> usize {
+    (MAX_OPTIONS_LEN - others).saturating_sub(4) / 8
 }
 
 mod fast_open;
