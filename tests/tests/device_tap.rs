@@ -107,7 +107,7 @@ fn the_interface_is_gone_with_its_device() {
 }
 
 #[test]
-fn a_tap_that_is_down_loses_frames_and_lives() {
+fn a_tap_that_is_down_takes_no_frames_and_lives() {
     if !ready(&[Need::Namespaces, Need::Tun, Need::Tool("ip")]) {
         return;
     }
