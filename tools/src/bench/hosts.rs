@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities};
-use smoltcp::socket::tcp;
+use smoltcp::socket::{Socket, tcp};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 use ustack::SocketId;
 use ustack::tcp::Settings;
@@ -19,6 +19,8 @@ const BUFFER: usize = 1 << 20;
 const BATCH: usize = 64;
 /// How far virtual time goes with each exchange.
 const STEP: u64 = 100;
+/// The port from which smoltcp's first connection begins.
+const FIRST_LOCAL: u16 = 40_000;
 
 /// Nanoseconds per data segment.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +124,7 @@ pub struct Smoltcp {
 struct Side {
     interface: Interface,
     sockets: SocketSet<'static>,
+    /// The one that is used.
     socket: SocketHandle,
 }
 
@@ -135,10 +138,17 @@ impl Side {
         interface.update_ip_addrs(|list| {
             list.push(IpCidr::new(IpAddress::v4(10, 0, 0, host), 24)).expect("there is room for one");
         });
-        let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
-        let mut sockets = SocketSet::new(Vec::new());
-        let socket = sockets.add(tcp::Socket::new(buffer(), buffer()));
-        Self { interface, sockets, socket }
+        Self { interface, sockets: SocketSet::new(Vec::new()), socket: SocketHandle::default() }
+    }
+
+    fn add(&mut self, bytes: usize) -> SocketHandle {
+        let buffer = || tcp::SocketBuffer::new(vec![0; bytes]);
+        self.sockets.add(tcp::Socket::new(buffer(), buffer()))
+    }
+
+    fn is_established(&self) -> bool {
+        let established = |socket: &Socket<'_>| matches!(socket, Socket::Tcp(tcp) if tcp.state() == tcp::State::Established);
+        self.sockets.iter().all(|(_, socket)| established(socket))
     }
 
     fn socket(&mut self) -> &mut tcp::Socket<'static> {
@@ -153,15 +163,67 @@ impl Side {
 }
 
 impl Smoltcp {
-    /// A pair with one connection.
-    pub fn pair() -> Self {
+    /// A pair with that many idle connections, a few thousand at most, beside the one that is used.
+    ///
+    /// # Panics
+    /// They are not all established after a while.
+    pub fn pair(idle: usize) -> Self {
         let (mut sender, mut receiver) = (Side::new(1), Side::new(2));
-        receiver.socket().listen(PORT).expect("the socket is closed");
-        let remote = (IpAddress::v4(10, 0, 0, 2), PORT);
-        let socket = sender.sockets.get_mut::<tcp::Socket<'_>>(sender.socket);
-        socket.connect(sender.interface.context(), remote, 49_152).expect("the socket is closed");
-        Self { sender, receiver, chunk: vec![7; 128 << 10], micros: 1_000_000 }
+        // The one that is used stands in the middle.
+        for number in 0..idle / 2 {
+            connect_idle(&mut sender, &mut receiver, number);
+        }
+        let used = connect(&mut sender, &mut receiver, (PORT, FIRST_LOCAL), BUFFER);
+        for number in idle / 2..idle {
+            connect_idle(&mut sender, &mut receiver, number);
+        }
+        (sender.socket, receiver.socket) = used;
+        let mut pair = Self { sender, receiver, chunk: vec![7; 128 << 10], micros: 1_000_000 };
+        pair.establish(idle);
+        pair
     }
+
+    fn establish(&mut self, idle: usize) {
+        const STEP: i64 = 10_000;
+        let (mut data, mut acks) = (Frames::default(), Frames::default());
+        // A batch at a time has its SYN answered; the first ones wait for the neighbour.
+        for _ in 0..idle / 8 + 1000 {
+            self.micros += STEP;
+            data.clear();
+            self.sender.poll(self.micros, &acks, &mut data);
+            acks.clear();
+            self.receiver.poll(self.micros, &data, &mut acks);
+            if data.is_empty()
+                && acks.is_empty()
+                && self.sender.is_established()
+                && self.receiver.is_established()
+            {
+                return;
+            }
+        }
+        panic!("{idle} connections do not come about");
+    }
+}
+
+/// A connection that will have nothing to do.
+fn connect_idle(sender: &mut Side, receiver: &mut Side, number: usize) {
+    const SMALLEST: usize = 512;
+    connect(sender, receiver, (PORT + 1, FIRST_LOCAL + 1 + number as u16), SMALLEST);
+}
+
+/// A new connection between these ports, with buffers of so many bytes.
+fn connect(
+    sender: &mut Side,
+    receiver: &mut Side,
+    (port, local): (u16, u16),
+    bytes: usize,
+) -> (SocketHandle, SocketHandle) {
+    let (from, to) = (sender.add(bytes), receiver.add(bytes));
+    receiver.sockets.get_mut::<tcp::Socket<'_>>(to).listen(port).expect("the socket is closed");
+    let remote = (IpAddress::v4(10, 0, 0, 2), port);
+    let socket = sender.sockets.get_mut::<tcp::Socket<'_>>(from);
+    socket.connect(sender.interface.context(), remote, local).expect("the socket is closed");
+    (from, to)
 }
 
 impl Host for Smoltcp {

@@ -17,7 +17,7 @@ const ROOM: u64 = 4096;
 /// Connections among which the memory of one is measured.
 const COUNTED: usize = 10_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Core {
     Ustack,
     Smoltcp,
@@ -39,7 +39,7 @@ impl Contender for Core {
 /// Segments of a bulk transfer that a sender and a receiver together carry in a second of processor time, ours and
 /// smoltcp's, with the same payload.
 pub fn core(span: Duration, rounds: usize) -> Test {
-    let (mut ours, mut theirs) = (Ustack::pair(0), Smoltcp::pair());
+    let (mut ours, mut theirs) = (Ustack::pair(0), Smoltcp::pair(0));
     let name = "core alone, sender and receiver, MSS 1460";
     Test::alternate(name, None, "segments/s", rounds, &[Core::Ustack, Core::Smoltcp], |who| match who {
         Core::Ustack => sample(&mut ours, span),
@@ -54,36 +54,57 @@ fn sample(pair: &mut impl Host, span: Duration) -> io::Result<Sample> {
     Ok(Sample { value, by_cpu: Some(value), columns })
 }
 
-/// How many connections are idle beside the one that is measured.
+/// Whose core it is, and how many connections are idle beside the one that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Beside(usize);
+struct Beside(Core, usize);
+
+/// Two hosts in memory.
+enum Pair {
+    Ustack(Box<Ustack>),
+    Smoltcp(Box<Smoltcp>),
+}
+
+/// smoltcp looks at all of its sockets for each packet: so many are enough to tell.
+const SMOLTCP_IDLE: usize = 1000;
 
 impl Contender for Beside {
     fn name(self) -> &'static str {
-        match self.0 {
-            0 => "none idle",
-            1..=9_999 => "some idle",
-            10_000..=99_999 => "10,000 idle",
-            _ => "100,000 idle",
+        match (self.0, self.1) {
+            (Core::Ustack, 0) => "none idle",
+            (Core::Ustack, 1..=9_999) => "some idle",
+            (Core::Ustack, 10_000..=99_999) => "10,000 idle",
+            (Core::Ustack, _) => "100,000 idle",
+            (Core::Smoltcp, 0) => "smoltcp, none idle",
+            (Core::Smoltcp, _) => "smoltcp, 1,000 idle",
         }
     }
 
     fn is_ours(self) -> bool {
-        self.0 > 0
+        self.0 == Core::Ustack && self.1 > 0
     }
 }
 
-/// The same for ustack beside 10,000 and 100,000 idle connections, but not more than `most`. For which the memory of
-/// this machine is too small fails and says so.
+/// The same for ustack beside 10,000 and 100,000 idle connections, but not more than `most`, and for smoltcp beside
+/// 1,000. For which the memory of this machine is too small fails and says so.
 pub fn idle(span: Duration, rounds: usize, most: usize) -> Test {
     let counts = [0, 10_000, 100_000].into_iter().filter(|&count| count <= most);
-    let beside: Vec<Beside> = counts.map(Beside).collect();
+    let ours = counts.map(|count| Beside(Core::Ustack, count));
+    let theirs = [0, SMOLTCP_IDLE].map(|count| Beside(Core::Smoltcp, count));
+    let beside: Vec<Beside> = ours.chain(theirs).collect();
     let mut pairs = BTreeMap::new();
     Test::alternate("one flow beside idle connections", None, "segments/s", rounds, &beside, |who| {
+        let Beside(core, count) = who;
         if !pairs.contains_key(&who) {
-            check_room(2 * ROOM * who.0 as u64, memory_available())?;
+            check_room(2 * ROOM * count as u64, memory_available())?;
         }
-        sample(pairs.entry(who).or_insert_with(|| Ustack::pair(who.0)), span)
+        let pair = pairs.entry(who).or_insert_with(|| match core {
+            Core::Ustack => Pair::Ustack(Box::new(Ustack::pair(count))),
+            Core::Smoltcp => Pair::Smoltcp(Box::new(Smoltcp::pair(count))),
+        });
+        match pair {
+            Pair::Ustack(pair) => sample(&mut **pair, span),
+            Pair::Smoltcp(pair) => sample(&mut **pair, span),
+        }
     })
 }
 
