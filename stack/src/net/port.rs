@@ -151,8 +151,10 @@ impl Port {
             }
             self.held.bytes.clear();
         }
-        self.full = None;
-        true
+        if self.flush(now) {
+            self.full = None;
+        }
+        self.full.is_none()
     }
 
     /// Sends a frame; one that finds the device full waits, and false is answered. Another that is not taken is lost,
@@ -167,13 +169,17 @@ impl Port {
         taken
     }
 
-    /// Lets go of what the device has put by.
-    pub(super) fn flush(&mut self, now: Instant) {
+    /// Lets go of what the device has put by; false if some of it has to wait.
+    pub(super) fn flush(&mut self, now: Instant) -> bool {
         match self.device.flush(now) {
             Ok(lost) => self.errors.refused += lost as u64,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(now),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait(now);
+                return false;
+            }
             Err(error) => self.errors.last = Some(error.to_string()),
         }
+        true
     }
 
     /// Whether a frame is out of our hands: the device has it, or it is lost.

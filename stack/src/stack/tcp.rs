@@ -219,15 +219,7 @@ impl Stack {
         if self.is_asleep(id) {
             return Err(Error::WouldBlock);
         }
-        let pressure = self.memory.pressure();
-        let connection = &mut self.tcp_mut(id)?.connection;
-        connection.set_pressure(pressure);
-        let result = connection.recv(now, buf);
-        // Whoever reads asks once too often as a rule, and that changes nothing.
-        if result != Err(crate::tcp::Error::WouldBlock) {
-            self.settle_tcp(now, id);
-        }
-        result.map_err(Into::into)
+        self.on_tcp(now, id, |connection| connection.recv(now, buf))
     }
 
     /// As `tcp_recv`, but the bytes stay.
@@ -435,7 +427,10 @@ impl Stack {
         let connection = &mut self.tcp_mut(id)?.connection;
         connection.set_pressure(pressure);
         let result = f(connection);
-        self.settle_tcp(now, id);
+        // What would block has changed nothing, and is asked once too often as a rule.
+        if !matches!(result, Err(crate::tcp::Error::WouldBlock)) {
+            self.settle_tcp(now, id);
+        }
         result.map_err(Into::into)
     }
 

@@ -42,7 +42,7 @@ pub trait Host {
 }
 
 /// Moves data for a while.
-pub fn bulk(pair: &mut impl Host, span: Duration) -> Cost {
+pub fn bulk(pair: &mut dyn Host, span: Duration) -> Cost {
     let (mut data, mut acks) = (Frames::default(), Frames::default());
     let (mut sending, mut receiving) = (Duration::ZERO, Duration::ZERO);
     let (mut segments, mut answers) = (0usize, 0usize);
@@ -147,8 +147,10 @@ impl Side {
     }
 
     fn is_established(&self) -> bool {
-        let established = |socket: &Socket<'_>| matches!(socket, Socket::Tcp(tcp) if tcp.state() == tcp::State::Established);
-        self.sockets.iter().all(|(_, socket)| established(socket))
+        self.sockets.iter().all(|(_, socket)| match socket {
+            Socket::Tcp(socket) => socket.state() == tcp::State::Established,
+            _ => true,
+        })
     }
 
     fn socket(&mut self) -> &mut tcp::Socket<'static> {

@@ -47,7 +47,7 @@ pub fn core(span: Duration, rounds: usize) -> Test {
     })
 }
 
-fn sample(pair: &mut impl Host, span: Duration) -> io::Result<Sample> {
+fn sample(pair: &mut dyn Host, span: Duration) -> io::Result<Sample> {
     let Cost { sending, receiving, acks } = bulk(pair, span);
     let value = 1e9 / (sending + receiving);
     let columns = vec![("sending ns", sending), ("receiving ns", receiving), ("ACKs", acks)];
@@ -57,12 +57,6 @@ fn sample(pair: &mut impl Host, span: Duration) -> io::Result<Sample> {
 /// Whose core it is, and how many connections are idle beside the one that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Beside(Core, usize);
-
-/// Two hosts in memory.
-enum Pair {
-    Ustack(Box<Ustack>),
-    Smoltcp(Box<Smoltcp>),
-}
 
 /// smoltcp looks at all of its sockets for each packet: so many are enough to tell.
 const SMOLTCP_IDLE: usize = 1000;
@@ -97,14 +91,13 @@ pub fn idle(span: Duration, rounds: usize, most: usize) -> Test {
         if !pairs.contains_key(&who) {
             check_room(2 * ROOM * count as u64, memory_available())?;
         }
-        let pair = pairs.entry(who).or_insert_with(|| match core {
-            Core::Ustack => Pair::Ustack(Box::new(Ustack::pair(count))),
-            Core::Smoltcp => Pair::Smoltcp(Box::new(Smoltcp::pair(count))),
+        let pair = pairs.entry(who).or_insert_with(|| -> Box<dyn Host> {
+            match core {
+                Core::Ustack => Box::new(Ustack::pair(count)),
+                Core::Smoltcp => Box::new(Smoltcp::pair(count)),
+            }
         });
-        match pair {
-            Pair::Ustack(pair) => sample(&mut **pair, span),
-            Pair::Smoltcp(pair) => sample(&mut **pair, span),
-        }
+        sample(&mut **pair, span)
     })
 }
 

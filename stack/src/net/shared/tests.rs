@@ -186,6 +186,46 @@ fn a_device_that_stays_full_is_tried_ever_more_seldom() {
     assert_eq!(pauses()[..2], [50, 100], "and patience begins anew");
 }
 
+/// A device that puts frames by and never gets rid of them.
+struct Stuck(Memory);
+
+impl Device for Stuck {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn recv(&mut self, now: Instant) -> io::Result<Option<RxFrame<'_>>> {
+        self.0.recv(now)
+    }
+
+    fn send(&mut self, now: Instant, frame: &TxFrame<'_>) -> io::Result<()> {
+        self.0.send(now, frame)
+    }
+
+    fn flush(&mut self, _: Instant) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+#[test]
+fn what_a_device_has_put_by_is_tried_ever_more_seldom_too() {
+    let (device, _wire) = Memory::pair(Medium::Ip, 1500);
+    let net = Net::in_virtual_time(Stack::new(Config::seeded(1)));
+    let config = InterfaceConfig::new(MacAddr::UNSPECIFIED).address([10, 0, 0, 1].into(), 24);
+    net.attach(config, Stuck(device)).unwrap();
+    net.with_stack(|_, _| ());
+    let pauses: Vec<_> = (0..8)
+        .map(|_| {
+            let at = net.poll_timeout().unwrap();
+            let pause = at - net.now();
+            net.advance(at);
+            net.shared().drive(Asking::Waits).unwrap();
+            pause.as_micros()
+        })
+        .collect();
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000]);
+}
+
 /// A device that counts how often it is asked, which is dear.
 struct Dear {
     frames: Arc<Mutex<Vec<Vec<u8>>>>,

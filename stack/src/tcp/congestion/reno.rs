@@ -181,11 +181,11 @@ impl Congestion for NewReno {
 
     fn on_rto(&mut self, timeout: &Timeout) {
         self.validation.handle_recovery_exit();
+        if !timeout.again {
+            self.remember();
+        }
         // RFC 5681 section 3.1: the threshold is held when a retransmission is itself lost.
         if !timeout.repeated {
-            if !timeout.again {
-                self.remember();
-            }
             self.ssthresh = self.halved(timeout.flight);
             self.hystart.end();
         }
